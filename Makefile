@@ -1,0 +1,84 @@
+# The thin entry: every target is one or two commands that can be typed as well. `make help` lists.
+
+# A compiler job takes up to 1.5 GiB.
+JOBS ?= $(shell awk -v n=$$(nproc) '/MemAvailable/ { m = int($$2 / 1572864); \
+  print m < 1 ? 1 : m < n ? m : n }' /proc/meminfo)
+REAL_DIR ?= $(or $(RECKON_REAL_DIR),$(CURDIR)/.cache/real)
+PREFIX ?= /usr/local
+QUESTION ?= Why is the sky blue?
+FUZZ_SECONDS ?= 60
+
+CPP_FILES = $(shell find src tests fuzz bench -name '*.cpp' -o -name '*.h')
+# The sanitizers of g++ 12 and 13 can't map their shadow where addresses are randomised widely.
+FIXED_ADDRESSES = $(shell setarch -R true 2>/dev/null && echo setarch -R)
+CTEST = ctest --output-on-failure --timeout 600
+build_preset = cmake --preset $(1) && cmake --build --preset $(1) -j $(JOBS)
+
+.PHONY: build
+build: ## build/release/bin/reckon, what is shipped
+	$(call build_preset,release)
+
+.PHONY: ask
+ask: build ## answer QUESTION with the small real model (tools/fetch_real.py smollm2 fetches it)
+	build/release/bin/reckon ask -m $(REAL_DIR)/SmolLM2-135M-Instruct.Q4_1.gguf --temp 0 \
+	  --max-tokens 200 "$(QUESTION)"
+
+.PHONY: install
+install: build ## into PREFIX (and DESTDIR)
+	cmake --install build/release --prefix $(PREFIX)
+
+.PHONY: deb
+deb: build ## build/release/reckon_*.deb
+	cd build/release && cpack -G DEB
+
+.PHONY: deb-check
+deb-check: deb ## the package holds one binary that needs nothing but glibc
+	sh tests/package/check_deb.sh build/release
+
+.PHONY: test unit
+test: unit ## the unit tests
+unit:
+	$(call build_preset,dev)
+	$(CTEST) --test-dir build/dev -L unit -j $(JOBS)
+
+.PHONY: real
+real: ## the tests on real files, which are fetched first
+	$(call build_preset,dev)
+	python3 tools/fetch_real.py
+	RECKON_REAL_DIR=$(REAL_DIR) $(CTEST) --test-dir build/dev -L real
+
+.PHONY: nightly
+nightly: ## the long tests: hours
+	$(call build_preset,dev)
+	RECKON_REAL_DIR=$(REAL_DIR) ctest --output-on-failure --test-dir build/dev -L nightly
+
+.PHONY: asan tsan
+asan tsan: ## the unit tests under sanitizers
+	$(call build_preset,$@)
+	$(FIXED_ADDRESSES) $(CTEST) --test-dir build/$@ -L unit -j $(JOBS)
+
+.PHONY: aarch64
+aarch64: ## the unit tests on the other processor, under qemu
+	$(call build_preset,aarch64)
+	$(CTEST) --test-dir build/aarch64 -L unit -j $(JOBS)
+
+.PHONY: fuzz
+fuzz: ## every fuzzer for FUZZ_SECONDS, from its committed corpus
+	$(call build_preset,fuzz)
+	sh tools/run_fuzzers.sh build/fuzz $(FUZZ_SECONDS) $(JOBS)
+
+.PHONY: format format-check
+format: ## rewrite the sources in the house format
+	clang-format-19 -i $(CPP_FILES)
+format-check:
+	clang-format-19 --dry-run -Werror $(CPP_FILES)
+
+.PHONY: tidy
+tidy: ## the short clang-tidy list, as errors
+	cmake --preset dev >/dev/null
+	run-clang-tidy-19 -quiet -j $(JOBS) -p build/dev '$(CURDIR)/src/.*\.cpp$$' > build/tidy.log 2>&1 \
+	  || { grep -E 'warning:|error:' -A 4 build/tidy.log; false; }
+
+.PHONY: help
+help:
+	@sed -n 's/^\([a-z0-9 -]*\):.*## \(.*\)/\1: \2/p' $(MAKEFILE_LIST)

@@ -1,0 +1,136 @@
+// Definitions of the shared options.
+#include "cli/model_options.h"
+
+#include <string_view>
+
+#include "cli/progress.h"
+#include "sampling/sampling_params.h"
+
+namespace reckon::cli {
+
+void add_model_option(CLI::App& command, std::string& path) {
+  command.add_option("-m,--model", path, "Model file (GGUF; of a sharded one, the first file)")
+      ->type_name("FILE");
+}
+
+void add_thread_option(CLI::App& command, int& n_threads) {
+  command.add_option("--threads", n_threads, "Threads to compute with (default: one a physical core)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1024));
+}
+
+void add_kv_options(CLI::App& command, ModelOptions& options) {
+  command
+      .add_option("--kv-type", options.kv_type,
+                  "How the context is kept: f16, or q8 in half the memory")
+      ->type_name("TYPE")
+      ->check(CLI::IsMember({"f16", "q8"}))
+      ->capture_default_str();
+  command.add_flag("--paged", options.paged,
+                   "Read weights from the file as they are needed: slow, for models larger than "
+                   "memory");
+}
+
+void add_model_options(CLI::App& command, ModelOptions& options) {
+  add_model_option(command, options.path);
+  command
+      .add_option("--ctx", options.context_length,
+                  "Context in tokens: prompt, thought and answer together "
+                  "(default: the largest that fits into memory, up to the model's own)")
+      ->type_name("N");
+  add_thread_option(command, options.n_threads);
+  add_kv_options(command, options);
+}
+
+Status require_model(const std::string& path) {
+  if (!path.empty()) return {};
+  return usage_error(
+      "no model is named: pass one with -m FILE, a GGUF file "
+      "(`python3 tools/fetch_real.py smollm2` fetches a small one)");
+}
+
+LoadOptions load_options(const ModelOptions& options) {
+  LoadOptions load;
+  load.context_length = options.context_length;
+  load.n_threads = options.n_threads;
+  load.kv_type = options.kv_type == "q8" ? kernels::KvType::kQ8 : kernels::KvType::kF16;
+  load.paged = options.paged;
+  load.needs_chat_template = false;
+  return load;
+}
+
+void add_answer_options(CLI::App& command, AnswerOptions& options) {
+  add_model_options(command, options.model);
+  command
+      .add_option("--template", options.chat_template,
+                  "Chat template, by name or from a JSON file, where the model's own is unknown")
+      ->type_name("NAME|FILE");
+  command.add_option("--system", options.system, "System message (R1 is made to go without one)")
+      ->type_name("TEXT");
+  command.add_option("--max-tokens", options.max_tokens,
+                     "Most tokens of thought and answer together")
+      ->type_name("N");
+  command
+      .add_option("--think-budget", options.think_budget,
+                  "Most tokens of the thought, which is then closed so that the answer begins")
+      ->type_name("N");
+  command.add_flag("--show-thinking", options.show_thinking,
+                   "Write the thought to standard error even where that is no terminal");
+  command.add_flag("--no-open-thinking", options.no_open_thinking,
+                   "Don't open <think> where the model's template leaves that to the model");
+  command
+      .add_option("--temp", options.temperature,
+                  "Temperature; 0 always takes the likeliest token (default: 0.6 for R1, else 0.8)")
+      ->type_name("T");
+  command.add_option("--top-k", options.top_k, "Draw from the K likeliest tokens; 0: all")
+      ->type_name("K");
+  command
+      .add_option("--top-p", options.top_p,
+                  "Draw from the likeliest tokens that together reach P (default 0.95)")
+      ->type_name("P");
+  command
+      .add_option("--min-p", options.min_p,
+                  "Draw from tokens at least P times as likely as the likeliest")
+      ->type_name("P");
+  command
+      .add_option("--seed", options.seed,
+                  "Which of the possible answers: the same seed gives the same one")
+      ->type_name("N")
+      ->capture_default_str();
+}
+
+LoadOptions load_options(const AnswerOptions& options) {
+  LoadOptions load = load_options(options.model);
+  load.chat_template = options.chat_template;
+  load.needs_chat_template = true;
+  return load;
+}
+
+Result<LoadedEngine> load_with_progress(const std::string& path, LoadOptions load, bool json) {
+  Progress progress("loading " + path, json);
+  load.progress = [&](int64_t done_bytes, int64_t total_bytes) {
+    progress.update(static_cast<double>(done_bytes), static_cast<double>(total_bytes));
+  };
+  return load_engine(path, load);
+}
+
+RenderOptions render_options(const AnswerOptions& options) {
+  RenderOptions render;
+  render.open_thinking = !options.no_open_thinking;
+  return render;
+}
+
+void apply_answer_options(const AnswerOptions& options, std::string_view template_name,
+                          Request& request) {
+  SamplingParams& sampling = request.sampling;
+  sampling = default_sampling(template_name);
+  sampling.temperature = options.temperature.value_or(sampling.temperature);
+  sampling.top_k = options.top_k.value_or(sampling.top_k);
+  sampling.top_p = options.top_p.value_or(sampling.top_p);
+  sampling.min_p = options.min_p.value_or(sampling.min_p);
+  sampling.seed = options.seed;
+  request.max_tokens = options.max_tokens;
+  request.think_budget = options.think_budget;
+}
+
+}  // namespace reckon::cli

@@ -1,0 +1,58 @@
+// Options that several commands share: which model and how it is loaded, how an answer is drawn.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+#include "engine/load.h"
+#include "engine/request.h"
+
+namespace reckon::cli {
+
+struct ModelOptions {
+  std::string path;
+  std::optional<int64_t> context_length;
+  int n_threads = 0;
+  std::string kv_type = "f16";
+  bool paged = false;
+};
+void add_model_option(CLI::App& command, std::string& path);
+void add_thread_option(CLI::App& command, int& n_threads);
+// --kv-type, --paged.
+void add_kv_options(CLI::App& command, ModelOptions& options);
+// All of them: -m, --ctx, --threads, --kv-type, --paged.
+void add_model_options(CLI::App& command, ModelOptions& options);
+
+// kUsage when no model is named: there is none to fall back on.
+Status require_model(const std::string& path);
+// Without a template.
+LoadOptions load_options(const ModelOptions& options);
+
+struct AnswerOptions {
+  ModelOptions model;
+  std::string chat_template;
+  std::string system;
+  bool no_open_thinking = false;
+  bool show_thinking = false;
+  std::optional<int64_t> max_tokens;
+  std::optional<int64_t> think_budget;
+  std::optional<double> temperature;
+  std::optional<int64_t> top_k;
+  std::optional<double> top_p;
+  std::optional<double> min_p;
+  uint64_t seed = 0;
+};
+void add_answer_options(CLI::App& command, AnswerOptions& options);
+
+LoadOptions load_options(const AnswerOptions& options);
+// load_engine() with a progress bar.
+Result<LoadedEngine> load_with_progress(const std::string& path, LoadOptions load, bool json);
+RenderOptions render_options(const AnswerOptions& options);
+// Fills in what the options say, over the defaults for models of this template.
+void apply_answer_options(const AnswerOptions& options, std::string_view template_name,
+                          Request& request);
+
+}  // namespace reckon::cli

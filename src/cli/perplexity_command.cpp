@@ -1,0 +1,83 @@
+// reckon perplexity: how well a model predicts a text.
+#include <fmt/format.h>
+
+#include <memory>
+#include <string>
+
+#include "base/file.h"
+#include "cli/decoder_loading.h"
+#include "cli/interrupts.h"
+#include "cli/json_line.h"
+#include "cli/model_options.h"
+#include "cli/output.h"
+#include "cli/progress.h"
+#include "cli/program.h"
+#include "engine/perplexity.h"
+
+namespace reckon::cli {
+namespace {
+
+struct PerplexityOptions {
+  ModelOptions model;
+  std::string text_file;
+  bool json = false;
+};
+
+constexpr int64_t kDefaultContext = 512;
+constexpr int64_t kMostContext = 1 << 24;
+constexpr uint64_t kMaxTextBytes = uint64_t{1} << 30;
+
+Status run_perplexity(const PerplexityOptions& options) {
+  const int64_t context = options.model.context_length.value_or(kDefaultContext);
+  if (context < 1 || context > kMostContext) {
+    return usage_error(fmt::format("--ctx: expected 4 tokens to the model's context, found {}",
+                                   context));
+  }
+  RECKON_RETURN_IF_ERROR(require_model(options.model.path));
+  RECKON_ASSIGN(const std::string text, read_file(options.text_file, kMaxTextBytes));
+  RECKON_ASSIGN(const LoadedDecoder loaded, load_decoder(options.model, context));
+  const PollsForInterrupts interrupts;
+  Progress progress("perplexity", options.json);
+  RECKON_ASSIGN(const Perplexity result,
+                measure_perplexity(*loaded.decoder, *loaded.tokenizer, text, context,
+                                   [&](const PerplexityProgress& state) {
+                                     progress.update(static_cast<double>(state.chunks_done),
+                                                     static_cast<double>(state.n_chunks),
+                                                     fmt::format("{:.4f} so far", state.perplexity));
+                                     return !interrupts.interrupted();
+                                   }));
+  if (options.json) {
+    JsonLine json;
+    json.begin_object()
+        .field("perplexity", result.perplexity)
+        .field("stderr", result.standard_error)
+        .field("tokens", result.tokens)
+        .field("chunks", result.chunks)
+        .end_object();
+    out().write(json.take());
+    return {};
+  }
+  out().write(fmt::format("perplexity {:.4f} +- {:.4f} over {} tokens in {} chunks of {}\n",
+                          result.perplexity, result.standard_error, result.tokens, result.chunks,
+                          context));
+  return {};
+}
+
+}  // namespace
+
+void add_perplexity_command(Program& program) {
+  auto options = std::make_shared<PerplexityOptions>();
+  CLI::App* command = add_command(
+      program, "perplexity", "Measure how well a model predicts a text",
+      "By llama-perplexity's method: the text in chunks of --ctx tokens (default 512), the second "
+      "half of each scored. Lower is better; only figures of the same text, context and tokenizer "
+      "compare.\n"
+      "Examples:\n"
+      "  reckon perplexity -m model.gguf --ctx 512 text.txt",
+      options, run_perplexity);
+  command->add_option("TEXTFILE", options->text_file, "The text, UTF-8")->required();
+  add_model_options(*command, options->model);
+  command->add_flag("--json", options->json, "Print one JSON object and nothing else");
+}
+
+}  // namespace reckon::cli

@@ -1,0 +1,425 @@
+// One step: take in new requests, obey controls, let the scheduler plan a batch, run it, sample, and
+// pass each token through the reasoning tracker to the request's sink.
+#include "engine/engine.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <new>
+#include <utility>
+
+#include "base/check.h"
+#include "reasoning/stop_strings.h"
+
+namespace reckon {
+namespace {
+
+constexpr size_t kMaxStopStrings = 64;
+constexpr size_t kMaxStopBytes = 1024;
+
+using Milliseconds = std::chrono::duration<double, std::milli>;
+
+}  // namespace
+
+std::string_view finish_reason_name(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kStop: return "stop";
+    case FinishReason::kLength: return "length";
+    case FinishReason::kCancelled: return "cancelled";
+    case FinishReason::kError: return "error";
+  }
+  return "error";
+}
+
+// A request on its way, from submission to its end.
+struct Engine::Active {
+  Active(Request r, EventSink s, ThinkingOptions thinking, std::vector<std::string> stops_wanted,
+         std::shared_ptr<const Tokenizer> tokenizer)
+      : request(std::move(r)),
+        sink(std::move(s)),
+        tracker(std::move(tokenizer), std::move(thinking)),
+        stops(std::move(stops_wanted)),
+        submitted(Clock::now()) {}
+
+  void send(const Event& event) const {
+    if (sink) sink(id, event);
+  }
+
+  RequestId id = 0;
+  Request request;  // its prompt has moved into sequence
+  EventSink sink;
+  Sequence sequence;
+  int64_t n_prompt = 0;
+  int64_t n_generated = 0;
+  ThinkingTracker tracker;
+  StopStrings stops;
+  bool finished = false;
+
+  Clock::time_point submitted;
+  std::optional<Clock::time_point> first_step;
+  std::optional<Clock::time_point> first_logits;
+  int64_t n_prefilled = 0;                // computed before the first logits
+  int64_t n_generated_by_first_logits = 0;
+};
+
+Result<std::unique_ptr<Engine>> Engine::create(std::unique_ptr<Decoder> decoder,
+                                               std::shared_ptr<const Tokenizer> tokenizer,
+                                               std::shared_ptr<const ChatTemplate> chat_template,
+                                               const EngineOptions& options) try {
+  RECKON_CHECK(decoder != nullptr && tokenizer != nullptr);
+  const DecoderShape& shape = decoder->shape();
+  if (tokenizer->vocab_size() < 1 || tokenizer->vocab_size() > shape.vocab_size) {
+    return bad_file(fmt::format("tokenizer: expected 1 to {} tokens, as many as the model has, "
+                                "found {}",
+                                shape.vocab_size, tokenizer->vocab_size()));
+  }
+  const int64_t limit =
+      std::min(shape.context_length, shape.n_pages * shape.page_positions);
+  if (options.context_length < 0 || options.context_length > limit) {
+    return usage_error(fmt::format("context length: expected at most {}, found {}", limit,
+                                   options.context_length));
+  }
+  if (options.max_batch_tokens < 0 || options.max_batch_tokens > shape.max_batch_tokens) {
+    return usage_error(fmt::format("tokens of a batch: expected at most {}, found {}",
+                                   shape.max_batch_tokens, options.max_batch_tokens));
+  }
+  if (options.max_running < 1) {
+    return usage_error(fmt::format("sequences at once: expected at least 1, found {}",
+                                   options.max_running));
+  }
+  const int64_t context = options.context_length == 0 ? limit : options.context_length;
+  return std::unique_ptr<Engine>(new Engine(std::move(decoder), std::move(tokenizer),
+                                            std::move(chat_template), options, context));
+} catch (const std::bad_alloc&) {
+  return failed("out of memory for the engine");
+}
+
+Engine::Engine(std::unique_ptr<Decoder> decoder, std::shared_ptr<const Tokenizer> tokenizer,
+               std::shared_ptr<const ChatTemplate> chat_template, const EngineOptions& options,
+               int64_t context_length)
+    : decoder_(std::move(decoder)),
+      tokenizer_(std::move(tokenizer)),
+      chat_template_(std::move(chat_template)),
+      context_length_(context_length),
+      scheduler_(*decoder_, {.max_batch_tokens = options.max_batch_tokens == 0
+                                                     ? decoder_->shape().max_batch_tokens
+                                                     : options.max_batch_tokens,
+                             .max_running = options.max_running}),
+      sampler_(tokenizer_->vocab_size()) {
+  if (chat_template_ == nullptr) return;
+  marks_ = chat_template_->think_marks();
+  for (const std::string& spelling : chat_template_->stop_spellings()) {
+    const TokenId token = tokenizer_->find(spelling);
+    if (token != kNoToken) {
+      stop_tokens_.push_back(token);
+    } else {
+      stop_spellings_.push_back(spelling);
+    }
+  }
+}
+
+Engine::~Engine() = default;
+
+Status Engine::check(const Request& request) const {
+  const auto n_prompt = static_cast<int64_t>(request.prompt.size());
+  if (n_prompt == 0) return usage_error("prompt: expected at least one token, found none");
+  if (n_prompt >= context_length_) {
+    return usage_error(fmt::format(
+        "prompt: expected at most {} tokens (the context holds {} and the answer needs room), "
+        "found {}",
+        context_length_ - 1, context_length_, n_prompt));
+  }
+  for (const TokenId token : request.prompt) {
+    if (token < 0 || token >= tokenizer_->vocab_size()) {
+      return usage_error(fmt::format("prompt: expected token ids from 0 to {}, found {}",
+                                     tokenizer_->vocab_size() - 1, token));
+    }
+  }
+  RECKON_RETURN_IF_ERROR(validate(request.sampling, tokenizer_->vocab_size()));
+  if (request.max_tokens && *request.max_tokens < 1) {
+    return usage_error(
+        fmt::format("max_tokens: expected at least 1, found {}", *request.max_tokens));
+  }
+  if (request.think_budget && *request.think_budget < 0) {
+    return usage_error(
+        fmt::format("think_budget: expected 0 or more tokens, found {}", *request.think_budget));
+  }
+  if (request.thinking != ThinkingStart::kPlain && marks_.close.empty()) {
+    return usage_error("thinking: expected a model whose chat template has thoughts");
+  }
+  if (request.stop.size() > kMaxStopStrings) {
+    return usage_error(fmt::format("stop: expected at most {} strings, found {}", kMaxStopStrings,
+                                   request.stop.size()));
+  }
+  for (const std::string& stop : request.stop) {
+    if (stop.empty() || stop.size() > kMaxStopBytes) {
+      return usage_error(fmt::format("stop: expected strings of 1 to {} bytes, found one of {}",
+                                     kMaxStopBytes, stop.size()));
+    }
+  }
+  return {};
+}
+
+Result<RequestId> Engine::submit(Request request, EventSink sink) try {
+  RECKON_RETURN_IF_ERROR(check(request));
+  ThinkingOptions thinking{.start = request.thinking,
+                           .marks = marks_,
+                           .thought_so_far = request.thought_so_far,
+                           .budget = request.think_budget};
+  std::vector<std::string> stops = request.stop;
+  stops.insert(stops.end(), stop_spellings_.begin(), stop_spellings_.end());
+  auto active = std::make_unique<Active>(std::move(request), std::move(sink), std::move(thinking),
+                                         std::move(stops), tokenizer_);
+  active->sequence.tokens = std::move(active->request.prompt);
+  active->sequence.salt = active->request.cache_salt;
+  active->n_prompt = active->sequence.n_tokens();
+
+  const std::lock_guard lock(mutex_);
+  submitted_.reserve(submitted_.size() + 1);
+  const RequestId id = controls_.claim();
+  if (id == 0) {
+    return failed(fmt::format("too many requests: expected at most {} at once",
+                              ControlTable::kSlots));
+  }
+  active->id = id;
+  active->sequence.order = id;
+  submitted_.push_back(std::move(active));
+  return id;
+} catch (const std::bad_alloc&) {
+  return failed("out of memory for the request");
+}
+
+bool Engine::step() {
+  try {
+    accept_submitted();
+    obey_controls();
+    run_batch();
+  } catch (const std::bad_alloc&) {
+    fail_all("out of memory while computing");
+  }
+  sweep_finished();
+  const std::lock_guard lock(mutex_);
+  return !active_.empty() || !submitted_.empty();
+}
+
+void Engine::accept_submitted() {
+  std::vector<std::unique_ptr<Active>> fresh;
+  {
+    const std::lock_guard lock(mutex_);
+    fresh.swap(submitted_);
+  }
+  for (std::unique_ptr<Active>& owned : fresh) {
+    Active& active = *owned;
+    active_.emplace(active.id, std::move(owned));
+    scheduler_.add(&active.sequence);
+    active.send(StartedEvent{});
+    close_thought_if_due(active);  // a budget of 0
+  }
+}
+
+void Engine::obey_controls() {
+  for (auto& [id, active] : active_) {
+    if (active->finished) continue;
+    const uint64_t flags = controls_.flags(id);
+    if (flags & ControlTable::kCancel) {
+      finish(*active, FinishReason::kCancelled);
+    } else if (flags & ControlTable::kAnswerNow) {
+      active->tracker.request_answer();
+      close_thought_if_due(*active);
+    }
+  }
+}
+
+void Engine::run_batch() {
+  const std::vector<Scheduler::Share> batch = scheduler_.plan();
+  if (batch.empty()) return;
+  steps_.clear();
+  int64_t n_wanted = 0;
+  for (const Scheduler::Share& share : batch) {
+    const Sequence& sequence = *share.sequence;
+    steps_.push_back({.tokens = std::span(sequence.tokens)
+                                    .subspan(static_cast<size_t>(sequence.n_computed),
+                                             static_cast<size_t>(share.n_tokens)),
+                      .first_position = sequence.n_computed,
+                      .pages = sequence.pages,
+                      .n_logits = share.wants_logits ? 1 : 0});
+    n_wanted += share.wants_logits;
+    Active& active = *find(share.sequence);
+    if (!active.first_step) active.first_step = Clock::now();
+  }
+  const auto vocab_size = static_cast<size_t>(decoder_->shape().vocab_size);
+  logits_.resize(static_cast<size_t>(n_wanted) * vocab_size);
+  const Status status = decoder_->step(steps_, logits_);
+  if (!status.ok()) {
+    for (const Scheduler::Share& share : batch) {
+      finish(*find(share.sequence), FinishReason::kError, status.error().message);
+    }
+    return;
+  }
+  scheduler_.commit();
+  std::span<const float> rows = logits_;
+  for (const Scheduler::Share& share : batch) {
+    Active& active = *find(share.sequence);
+    if (!active.first_logits) {
+      active.send(PrefillEvent{.done = std::min(active.sequence.n_computed, active.n_prompt),
+                               .total = active.n_prompt});
+    }
+    if (!share.wants_logits) continue;
+    take_logits(active, rows.first(static_cast<size_t>(tokenizer_->vocab_size())));
+    rows = rows.subspan(vocab_size);
+  }
+}
+
+void Engine::take_logits(Active& active, std::span<const float> logits) {
+  const bool first = !active.first_logits;
+  if (first) {
+    active.first_logits = Clock::now();
+    active.n_prefilled = active.sequence.n_tokens() - active.sequence.n_reused;
+  }
+  SampledToken sampled =
+      sampler_.sample(active.request.sampling, logits,
+                      {.tokens = active.sequence.tokens, .n_prompt = active.n_prompt});
+  take_token(active, sampled.token, false, std::move(sampled.logprobs));
+  if (first) active.n_generated_by_first_logits = active.n_generated;
+  close_thought_if_due(active);
+}
+
+void Engine::take_token(Active& active, TokenId token, bool forced,
+                        std::optional<TokenLogprobs> logprobs) {
+  active.sequence.tokens.push_back(token);
+  ++active.n_generated;
+  active.send(TokenEvent{.token = token,
+                         .part = active.tracker.part(),
+                         .forced = forced,
+                         .logprobs = std::move(logprobs)});
+  if (!forced && ends_turn(token)) {
+    active.tracker.push_end();
+    finish(active, FinishReason::kStop);
+    return;
+  }
+  std::vector<TextDelta> deltas;
+  active.tracker.push(token, forced, deltas);
+  send_text(active, deltas);
+  if (active.stops.stopped()) {
+    finish(active, FinishReason::kStop);
+  } else if ((active.request.max_tokens && active.n_generated >= *active.request.max_tokens) ||
+             active.sequence.n_tokens() >= context_length_) {
+    finish(active, FinishReason::kLength);
+  }
+}
+
+// The closing tokens join the sequence at once and are computed like a short prefill.
+void Engine::close_thought_if_due(Active& active) {
+  if (active.finished || !active.tracker.close_due()) return;
+  for (const TokenId token : active.tracker.closing_tokens()) {
+    take_token(active, token, true, std::nullopt);
+    if (active.finished) return;
+  }
+}
+
+void Engine::send_text(Active& active, std::vector<TextDelta>& deltas) {
+  for (TextDelta& delta : deltas) {
+    if (delta.part == Part::kAnswer) {
+      std::string text;
+      active.stops.push(delta.text, text);
+      delta.text = std::move(text);
+    }
+    if (!delta.text.empty()) active.send(TextEvent{.part = delta.part, .text = delta.text});
+  }
+}
+
+bool Engine::ends_turn(TokenId token) const {
+  return tokenizer_->ends_generation(token) ||
+         std::find(stop_tokens_.begin(), stop_tokens_.end(), token) != stop_tokens_.end();
+}
+
+void Engine::finish(Active& active, FinishReason reason, std::string error) {
+  if (active.finished) return;
+  active.finished = true;
+  scheduler_.remove(&active.sequence);
+
+  std::vector<TextDelta> deltas;
+  active.tracker.finish(deltas);
+  send_text(active, deltas);
+  const std::string held = active.stops.finish();
+  if (!held.empty()) active.send(TextEvent{.part = Part::kAnswer, .text = held});
+
+  const Clock::time_point now = Clock::now();
+  const Clock::time_point first_step = active.first_step.value_or(now);
+  const Clock::time_point first_logits = active.first_logits.value_or(now);
+  FinishedEvent event;
+  event.reason = reason;
+  event.error = std::move(error);
+  event.usage.prompt_tokens = active.n_prompt;
+  event.usage.cached_tokens = std::min(active.sequence.n_reused, active.n_prompt);
+  event.usage.output = active.tracker.counts();
+  event.timings.wait_ms = Milliseconds(first_step - active.submitted).count();
+  event.timings.prefill_ms = Milliseconds(first_logits - first_step).count();
+  event.timings.decode_ms = Milliseconds(now - first_logits).count();
+  event.timings.prefill_tokens = active.n_prefilled;
+  event.timings.decode_tokens =
+      active.first_logits ? active.n_generated - active.n_generated_by_first_logits : 0;
+  active.send(event);
+}
+
+void Engine::fail_all(const std::string& message) {
+  for (auto& [id, active] : active_) finish(*active, FinishReason::kError, message);
+}
+
+void Engine::sweep_finished() {
+  for (auto entry = active_.begin(); entry != active_.end();) {
+    if (!entry->second->finished) {
+      ++entry;
+      continue;
+    }
+    {
+      const std::lock_guard lock(mutex_);
+      controls_.release(entry->first);
+    }
+    entry = active_.erase(entry);
+  }
+}
+
+Engine::Active* Engine::find(const Sequence* sequence) {
+  const auto entry = active_.find(sequence->order);
+  RECKON_CHECK(entry != active_.end());
+  return entry->second.get();
+}
+
+Result<Completion> Engine::generate(Request request, EventSink sink) try {
+  Completion completion;
+  std::optional<std::string> error;
+  bool ended = false;
+  const auto gather = [&](RequestId id, const Event& event) {
+    if (const auto* text = std::get_if<TextEvent>(&event)) {
+      (text->part == Part::kThinking ? completion.thinking : completion.answer) += text->text;
+    } else if (const auto* token = std::get_if<TokenEvent>(&event)) {
+      completion.tokens.push_back(token->token);
+      if (token->logprobs) completion.logprobs.push_back(*token->logprobs);
+    } else if (const auto* finished = std::get_if<FinishedEvent>(&event)) {
+      ended = true;
+      completion.finish_reason = finished->reason;
+      completion.usage = finished->usage;
+      completion.timings = finished->timings;
+      if (finished->reason == FinishReason::kError) error = finished->error;
+    }
+    if (sink) sink(id, event);
+  };
+  RECKON_RETURN_IF_ERROR(submit(std::move(request), gather));
+  while (!ended) step();
+  if (error) return failed(std::move(*error));
+  return completion;
+} catch (const std::bad_alloc&) {
+  return failed("out of memory for the answer");
+}
+
+EngineStats Engine::stats() const {
+  return {.n_waiting = scheduler_.n_waiting(),
+          .n_running = scheduler_.n_running(),
+          .n_pages = scheduler_.pool().n_pages(),
+          .n_free_pages = scheduler_.pool().n_free(),
+          .n_cached_pages = scheduler_.cache().n_nodes(),
+          .n_preemptions = scheduler_.n_preemptions()};
+}
+
+}  // namespace reckon

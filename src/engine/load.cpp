@@ -1,0 +1,135 @@
+// Opens, checks, plans, then builds.
+#include "engine/load.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <new>
+#include <utility>
+
+#include "base/thread_pool.h"
+#include "forward/cpu_decoder.h"
+#include "forward/kv_cache.h"
+
+namespace reckon {
+namespace {
+
+constexpr int kMaxThreads = 1024;
+
+Status check(const LoadOptions& options) {
+  if (options.n_threads < 0 || options.n_threads > kMaxThreads) {
+    return usage_error(fmt::format("threads: expected 1 to {}, or 0 for one a physical core, "
+                                   "found {}",
+                                   kMaxThreads, options.n_threads));
+  }
+  if (options.max_batch_tokens < 1 || options.max_batch_tokens > 8192) {
+    return usage_error(fmt::format("tokens of a batch: expected 1 to 8192, found {}",
+                                   options.max_batch_tokens));
+  }
+  if (options.n_sequences < 1 || options.n_sequences > 1024) {
+    return usage_error(
+        fmt::format("sequences: expected 1 to 1024, found {}", options.n_sequences));
+  }
+  return {};
+}
+
+// Brings the whole file into memory, so that the first answer is as fast as the later ones and what
+// was planned is what is taken.
+Status read_weights(const GgufFile& file, const LoadOptions& options) {
+  constexpr size_t kPieceBytes = size_t{64} << 20;
+  const auto total = static_cast<int64_t>(file.file_bytes());
+  int64_t done = 0;
+  for (const MappedFile& shard : file.shards()) {
+    for (size_t offset = 0; offset < shard.bytes().size(); offset += kPieceBytes) {
+      const size_t length = std::min(kPieceBytes, shard.bytes().size() - offset);
+      RECKON_RETURN_IF_ERROR(shard.populate(offset, length));
+      done += static_cast<int64_t>(length);
+      if (options.progress) options.progress(done, total);
+    }
+  }
+  return {};
+}
+
+Result<LoadedEngine> load(const std::string& path, const LoadOptions& options) {
+  const auto started = std::chrono::steady_clock::now();
+  RECKON_RETURN_IF_ERROR(check(options));
+  RECKON_ASSIGN(const kernels::KernelTable* table, kernels::default_table());
+  LoadedEngine loaded;
+  RECKON_ASSIGN(loaded.file, GgufFile::open(path));
+  RECKON_ASSIGN(loaded.model, Model::load(loaded.file));
+  RECKON_ASSIGN(std::shared_ptr<const Tokenizer> tokenizer, Tokenizer::from_gguf(*loaded.file));
+  RECKON_ASSIGN(std::shared_ptr<const ChatTemplate> chat_template,
+                choose_chat_template(*loaded.file, options));
+
+  LoadReport& report = loaded.report;
+  report.n_threads = options.n_threads == 0 ? physical_core_count() : options.n_threads;
+  RECKON_ASSIGN(const int64_t available, available_memory());
+  const Result<MemoryPlan> plan =
+      plan_memory(memory_needs(*loaded.model, options, report.n_threads), available,
+                  options.context_length, options.paged);
+  if (!plan.ok()) return Error{plan.error().kind, path + ": " + plan.error().message};
+  report.memory = *plan;
+  report.kernels = table->name;
+  report.kv_type = options.kv_type;
+  if (chat_template != nullptr) report.chat_template_name = chat_template->name();
+
+  const int64_t context = report.memory.context_length;
+  report.n_pages = (context + kPagePositions - 1) / kPagePositions * options.n_sequences;
+  RECKON_ASSIGN(std::unique_ptr<Decoder> decoder,
+                CpuDecoder::create(loaded.model, {.n_pages = report.n_pages,
+                                                  .kv_type = options.kv_type,
+                                                  .max_batch_tokens = options.max_batch_tokens,
+                                                  .n_threads = report.n_threads,
+                                                  .kernels = table}));
+  RECKON_ASSIGN(loaded.engine,
+                Engine::create(std::move(decoder), std::move(tokenizer), std::move(chat_template),
+                               {.context_length = context}));
+  if (!options.paged) RECKON_RETURN_IF_ERROR(read_weights(*loaded.file, options));
+  report.load_ms = std::chrono::duration<double, std::milli>(
+                       std::chrono::steady_clock::now() - started)
+                       .count();
+  return loaded;
+}
+
+}  // namespace
+
+MemoryNeeds memory_needs(const Model& model, const LoadOptions& options, int n_threads) {
+  const ModelConfig& config = model.config();
+  const int64_t logits_bytes =
+      options.n_sequences * config.vocab_size * static_cast<int64_t>(sizeof(float));
+  return {.weights_bytes = static_cast<int64_t>(model.file().tensor_bytes()),
+          .kv_bytes_per_token = kv_page_bytes(config, options.kv_type) / kPagePositions,
+          .working_bytes =
+              cpu_decoder_scratch_bytes(config, options.max_batch_tokens, n_threads) + logits_bytes,
+          .model_context = config.context_length,
+          .n_sequences = options.n_sequences};
+}
+
+Result<std::shared_ptr<const ChatTemplate>> choose_chat_template(const GgufFile& file,
+                                                                 const LoadOptions& options) {
+  const std::string& named = options.chat_template;
+  if (!named.empty()) {
+    const bool is_path = named.ends_with(".json") || named.find('/') != std::string::npos;
+    return is_path ? load_chat_template_file(named) : find_chat_template(named);
+  }
+  RECKON_ASSIGN(const std::optional<std::string_view> source,
+                file.get_string("tokenizer.chat_template"));
+  if (source) {
+    Result<std::shared_ptr<const ChatTemplate>> recognised = recognise_chat_template(*source);
+    if (recognised.ok() || options.needs_chat_template) return recognised;
+  } else if (options.needs_chat_template) {
+    return bad_file(file.path() +
+                    ": expected a chat template (tokenizer.chat_template), found none: name one "
+                    "with --template, or go on from plain text with --raw");
+  }
+  return std::shared_ptr<const ChatTemplate>();
+}
+
+Result<LoadedEngine> load_engine(const std::string& path, const LoadOptions& options) try {
+  return load(path, options);
+} catch (const std::bad_alloc&) {
+  return failed(path + ": out of memory while loading");
+}
+
+}  // namespace reckon

@@ -1,0 +1,66 @@
+// A model file's path -> an engine ready for requests: the one place where file, model, decoder,
+// tokenizer, chat template and memory plan come together.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+#include "engine/engine.h"
+#include "engine/memory.h"
+#include "gguf/gguf_file.h"
+#include "kernels/kernels.h"
+#include "model/model.h"
+#include "tokenizer/chat_template.h"
+
+namespace reckon {
+
+struct LoadOptions {
+  std::optional<int64_t> context_length;  // empty: the largest that fits, up to the model's own
+  int64_t n_sequences = 1;                // how many of that length must fit at once
+  int n_threads = 0;                      // 0: one a physical core
+  kernels::KvType kv_type = kernels::KvType::kF16;
+  bool paged = false;                     // the weights may be larger than memory
+  int64_t max_batch_tokens = 256;
+  // A template's name or the path of a file that describes one; empty: the model file's own.
+  std::string chat_template;
+  // Whether a file without a known template is an error; otherwise it can be used with raw_request
+  // alone.
+  bool needs_chat_template = true;
+  // Told from time to time how many bytes of the weights are in memory; may be empty.
+  std::function<void(int64_t done_bytes, int64_t total_bytes)> progress = {};
+};
+
+// What was decided.
+struct LoadReport {
+  MemoryPlan memory;
+  int64_t n_pages = 0;
+  int n_threads = 0;
+  std::string kernels;             // the instruction set: "avx2"
+  kernels::KvType kv_type = kernels::KvType::kF16;
+  std::string chat_template_name;  // empty without one
+  double load_ms = 0;
+};
+
+struct LoadedEngine {
+  std::shared_ptr<const GgufFile> file;
+  std::shared_ptr<const Model> model;
+  std::unique_ptr<Engine> engine;
+  LoadReport report;
+};
+
+// Errors: kBadFile for the file, kUsage for the options, kFailed when memory is short (nothing large
+// has been touched then).
+Result<LoadedEngine> load_engine(const std::string& path, const LoadOptions& options);
+
+// What a model needs under these options; also for `show`, which predicts memory by context.
+MemoryNeeds memory_needs(const Model& model, const LoadOptions& options, int n_threads);
+
+// The template that options or the file name; null when there is none and none is needed.
+Result<std::shared_ptr<const ChatTemplate>> choose_chat_template(const GgufFile& file,
+                                                                 const LoadOptions& options);
+
+}  // namespace reckon

@@ -1,0 +1,61 @@
+// The paged KV cache: a pool of pages, each holding K and V of page_positions positions for every
+// layer and KV head. Which page belongs to whom is the engine's business (engine/page_pool.h).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/result.h"
+#include "forward/decoder.h"
+#include "kernels/kernels.h"
+#include "model/config.h"
+
+namespace reckon {
+
+// Two attention tiles: small enough that a short answer wastes little, large enough that a page
+// table stays short.
+inline constexpr int64_t kPagePositions = 2 * kernels::kAttentionTile;
+
+// One page: [n_layers][K, V][n_kv_heads][page_positions] rows of kv_row_bytes.
+int64_t kv_page_bytes(const ModelConfig& config, kernels::KvType type);
+
+class KvCache {
+ public:
+  // Reserves address space for all pages; the system gives memory as pages are first written.
+  // Errors: kUsage when the head size does not fit the type, kFailed when there is no address space.
+  static Result<KvCache> create(const ModelConfig& config, kernels::KvType type, int64_t n_pages);
+
+  KvCache(KvCache&& other) noexcept;
+  KvCache& operator=(KvCache&& other) = delete;
+  ~KvCache();
+
+  kernels::KvType type() const { return type_; }
+  int64_t n_pages() const { return n_pages_; }
+
+  // The first row of a head's K or V in a page; position p of the page is p * row_bytes() further.
+  std::byte* k_rows(PageId page, int64_t layer, int64_t kv_head) const {
+    return head_rows(page, layer * 2, kv_head);
+  }
+  std::byte* v_rows(PageId page, int64_t layer, int64_t kv_head) const {
+    return head_rows(page, layer * 2 + 1, kv_head);
+  }
+  int64_t row_bytes() const { return row_bytes_; }
+
+  void copy_page(PageId from, PageId to);
+
+ private:
+  KvCache() = default;
+  std::byte* head_rows(PageId page, int64_t plane, int64_t kv_head) const {
+    return data_ + page * page_bytes_ +
+           (plane * n_kv_heads_ + kv_head) * kPagePositions * row_bytes_;
+  }
+
+  kernels::KvType type_ = kernels::KvType::kF16;
+  int64_t n_pages_ = 0;
+  int64_t n_kv_heads_ = 0;
+  int64_t row_bytes_ = 0;
+  int64_t page_bytes_ = 0;
+  std::byte* data_ = nullptr;
+};
+
+}  // namespace reckon

@@ -1,0 +1,34 @@
+// This instruction set's row operations, and its table.
+#include "kernels/avx2/avx2.h"
+#include "kernels/avx2/isa.h"
+#include "kernels/tables.h"
+#include "kernels/vector/attention.h"
+#include "kernels/vector/rows.h"
+
+namespace reckon::kernels {
+namespace {
+
+GemmFunction find_gemm(TensorType weight) noexcept {
+  if (GemmFunction function = avx2::gemm_float(weight)) return function;
+  if (GemmFunction function = avx2::gemm_q8_32(weight)) return function;
+  return avx2::gemm_q8_256(weight);
+}
+
+}  // namespace
+
+const KernelTable kAvx2Table = {
+    .name = "avx2",
+    .quantize_q8_32 = quantize_q8_32<Isa>,
+    .quantize_q8_256 = quantize_q8_256<Isa>,
+    .gemm = find_gemm,
+    .rms_norm = rms_norm<Isa>,
+    .add = add<Isa>,
+    .silu_mul = silu_mul<Isa>,
+    .rope_half_split = rope_half_split<Isa>,
+    .rope_interleaved = rope_interleaved,
+    .store_kv = store_kv<Isa>,
+    .attention = attention<Isa>,
+    .exp_sum = exp_sum<Isa>,
+};
+
+}  // namespace reckon::kernels

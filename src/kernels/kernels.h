@@ -1,0 +1,107 @@
+// The arithmetic, as raw-pointer functions behind one table. The table for the best instruction set
+// the processor (and the operating system) offers is chosen once; RECKON_ISA=scalar|avx2|avx512|neon
+// overrides. Every table gives the same bits: docs/numerics.md fixes each operation's order, tests
+// compare with memcmp. Functions are noexcept and unchecked: the callers prove the shapes once.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/result.h"
+#include "quants/tensor_type.h"
+
+namespace reckon::kernels {
+
+// How activations are handed to a product with weights of a given type.
+enum class ActivationFormat {
+  kF32,     // for F32, F16 and BF16 weights: as they are
+  kQ8_32,   // blocks of 32 int8 with a float scale: for Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, IQ4_NL
+  kQ8_256,  // blocks of 256 int8 with a float scale and sums: for the K quants and IQ4_XS
+};
+
+ActivationFormat activation_format(TensorType weight);
+// Bytes of one activation row of n elements (n a multiple of the format's block).
+size_t activation_row_bytes(ActivationFormat format, int64_t n);
+
+// out[c * out_stride + r] = sum over k of weights[r][k] * activations[c][k],
+// for r in [row_begin, row_end), c in [0, n_columns). Rows of weights lie weight_row_bytes apart,
+// columns of activations activation_row_bytes(format, depth) apart, 64-byte aligned at the start.
+struct GemmArgs {
+  const void* weights;
+  int64_t weight_row_bytes;
+  const void* activations;
+  float* out;
+  int64_t out_stride;  // floats
+  int64_t depth;       // elements of a row, a multiple of the weight type's block
+  int64_t row_begin;
+  int64_t row_end;
+  int64_t n_columns;
+};
+using GemmFunction = void (*)(const GemmArgs&) noexcept;
+
+enum class KvType : uint32_t { kF16, kQ8 };
+// Bytes of one cached K or V row of head_dim elements (kQ8: blocks of 32 int8 with a half scale,
+// head_dim a multiple of 32; kF16: any head_dim).
+size_t kv_row_bytes(KvType type, int64_t head_dim);
+
+// Positions of one attention tile: tiles start at multiples of it, whatever the batch or chunk, so
+// that the order of the sums depends on positions alone. A KV page holds a whole number of tiles.
+inline constexpr int64_t kAttentionTile = 32;
+
+// One query head (or several that share a KV head) against one sequence's cache, in one pass.
+struct AttentionArgs {
+  const float* queries;  // [n_queries, head_dim], queries of one token that share this KV head
+  float* out;            // [n_queries, head_dim]
+  int64_t n_queries;
+  int64_t head_dim;
+  float scale;
+  KvType kv_type;
+  // K and V rows of this head: position p lies at page_k[p / page_positions] +
+  // (p % page_positions) * kv_row_bytes.
+  const std::byte* const* page_k;
+  const std::byte* const* page_v;
+  int64_t page_positions;  // a multiple of kAttentionTile
+  int64_t n_positions;     // attends to positions [0, n_positions)
+  float* scratch;          // attention_scratch_floats(n_queries, head_dim) floats
+};
+size_t attention_scratch_floats(int64_t n_queries, int64_t head_dim);
+
+struct KernelTable {
+  const char* name;  // "scalar", "avx2", "avx512", "neon"
+
+  // x [n] -> out, activation_row_bytes(format, n) bytes.
+  void (*quantize_q8_32)(const float* x, int64_t n, void* out) noexcept;
+  void (*quantize_q8_256)(const float* x, int64_t n, void* out) noexcept;
+
+  // Product for a weight type; activations in activation_format(type).
+  GemmFunction (*gemm)(TensorType weight) noexcept;
+
+  // out[i] = x[i] / sqrt(mean(x^2) + epsilon) * weight[i] (Zhang and Sennrich 2019, eq. 4).
+  void (*rms_norm)(const float* x, const float* weight, float epsilon, int64_t n,
+                   float* out) noexcept;
+  // x[i] += y[i].
+  void (*add)(float* x, const float* y, int64_t n) noexcept;
+  // out[i] = silu(gate[i]) * up[i] (Shazeer 2020, SwiGLU). out may be gate.
+  void (*silu_mul)(const float* gate, const float* up, int64_t n, float* out) noexcept;
+  // Rotates the pairs of one head in place. cos_sin [head_dim / 2] cosines then as many sines.
+  // half-split (NEOX): pairs (i, i + rotated / 2); interleaved (NORM): pairs (2i, 2i + 1).
+  void (*rope_half_split)(float* head, const float* cos_sin, int64_t n_rotated) noexcept;
+  void (*rope_interleaved)(float* head, const float* cos_sin, int64_t n_rotated) noexcept;
+  // x [head_dim] -> one cached row.
+  void (*store_kv)(KvType type, const float* x, int64_t head_dim, void* row) noexcept;
+  void (*attention)(const AttentionArgs&) noexcept;
+  // Sum over exp(x[i] - max): the normaliser of a softmax; out[i] = exp(x[i] - max).
+  float (*exp_sum)(const float* x, float max, int64_t n, float* out) noexcept;
+};
+
+// Whether this processor and operating system can run the named table.
+bool table_available(const char* name);
+// The table of that name, or an error that lists those this machine can run.
+Result<const KernelTable*> find_table(const char* name);
+// The one in use: RECKON_ISA's, or the best. Errors: kUsage when RECKON_ISA names none that runs.
+Result<const KernelTable*> default_table();
+
+// The version of docs/numerics.md that these kernels follow.
+inline constexpr int kNumericsVersion = 1;
+
+}  // namespace reckon::kernels

@@ -1,0 +1,123 @@
+// Products of the formats of 32 with kQ8_32 activations, for any instruction set V. The order of
+// operations is that of scalar/gemm_q8_32.cpp.
+#pragma once
+
+#include "kernels/vector/products.h"
+#include "kernels/vector/small_formats.h"
+#include "quants/tensor_type.h"
+
+namespace reckon::kernels {
+namespace {
+
+// The exact sums of true quant times activation of one block, for kColumns columns. w, high: the
+// block's words in the low and, if there is one, the high plane.
+template <class V, class Format, int kColumns>
+inline void dot_small_block(const typename V::Words* w, const typename V::Words* high,
+                            const ActivationBlock32* const (&a)[kColumns],
+                            typename V::Ints (&dots)[kColumns]) {
+  const int8_t* q[kColumns];
+  RECKON_UNROLL
+  for (int c = 0; c < kColumns; ++c) {
+    q[c] = a[c]->q;
+    dots[c] = V::no_ints();
+  }
+  add_dots<V, 8, Format::kMaxWeight, false>(dots, w, V::same_factor(1), q);
+  if constexpr (Format::kPlanes == 2) {
+    add_dots<V, 8, Format::kMaxWeight, true>(dots, high, V::same_factor(16), q);
+  }
+  if constexpr (Format::kOffset != 0) {
+    RECKON_UNROLL
+    for (int c = 0; c < kColumns; ++c) {
+      dots[c] =
+          V::sub(dots[c], V::template up<log2_of(Format::kOffset)>(V::same_int(a[c]->sum)));
+    }
+  }
+}
+
+// One block's terms joined to an output's chain.
+template <class V, class Format>
+inline typename V::RowFloats add_small_block(typename V::RowFloats d, typename V::RowFloats m,
+                                             typename V::Ints dots, const ActivationBlock32& a,
+                                             typename V::RowFloats sum) {
+  const typename V::RowFloats da = V::row_set(a.d);
+  sum = V::row_fma(V::row_mul(d, da), V::to_float(dots), sum);
+  if constexpr (Format::kMinimum) {
+    sum = V::row_fma(V::row_mul(m, da), V::to_float(V::same_int(a.sum)), sum);
+  }
+  return sum;
+}
+
+// Up to eight blocks of each of V::kRows rows, unpacked.
+template <class V, class Format>
+struct SmallPanel {
+  typename V::Words w[Format::kPlanes][kPanel / 4];
+  typename V::RowFloats d[kPanel / 32];
+  typename V::RowFloats m[kPanel / 32];
+  int n_blocks;
+
+  static constexpr int64_t kBlock = 32;
+  static constexpr int64_t kBlockBytes = Format::kBlockBytes;
+  static constexpr int64_t kSingleStep = 32;
+  static int64_t activation_stride(int64_t depth) { return activation_stride_32(depth); }
+
+  void unpack(const RowGroup<V>& group, int64_t k, int64_t n) {
+    n_blocks = static_cast<int>(n / 32);
+    for (int j = 0; j < n_blocks; ++j) {
+      Format::template unpack<V>(group.rows, (k / 32 + j) * kBlockBytes, w[0] + 8 * j,
+                                 w[Format::kPlanes - 1] + 8 * j, d[j], m[j]);
+    }
+  }
+
+  template <int kColumns>
+  void multiply(const uint8_t* activations, int64_t stride, int64_t k,
+                typename V::RowFloats* sums) const {
+    const ActivationBlock32* a[kColumns];
+    typename V::RowFloats sum[kColumns];
+    RECKON_UNROLL
+    for (int c = 0; c < kColumns; ++c) {
+      a[c] = reinterpret_cast<const ActivationBlock32*>(activations + c * stride) + k / 32;
+      sum[c] = sums[c];
+    }
+    for (int j = 0; j < n_blocks; ++j) {
+      typename V::Ints dots[kColumns];
+      dot_small_block<V, Format>(w[0] + 8 * j, w[Format::kPlanes - 1] + 8 * j, a, dots);
+      RECKON_UNROLL
+      for (int c = 0; c < kColumns; ++c) {
+        sum[c] = add_small_block<V, Format>(d[j], m[j], dots[c], *a[c], sum[c]);
+        ++a[c];
+      }
+    }
+    RECKON_UNROLL
+    for (int c = 0; c < kColumns; ++c) sums[c] = sum[c];
+  }
+
+  static typename V::RowFloats multiply_one(const uint8_t* const* rows, int64_t at,
+                                            const void* activations, int64_t k,
+                                            typename V::RowFloats sum) {
+    const ActivationBlock32* const a[1] = {static_cast<const ActivationBlock32*>(activations) +
+                                           k / 32};
+    typename V::Words words[Format::kPlanes][8];
+    typename V::RowFloats scale;
+    typename V::RowFloats minimum = V::row_zero();
+    Format::template unpack<V>(rows, at, words[0], words[Format::kPlanes - 1], scale, minimum);
+    typename V::Ints dots[1];
+    dot_small_block<V, Format>(words[0], words[Format::kPlanes - 1], a, dots);
+    return add_small_block<V, Format>(scale, minimum, dots[0], *a[0], sum);
+  }
+};
+
+template <class V>
+GemmFunction find_gemm_q8_32(TensorType weight) noexcept {
+  switch (weight) {
+    case TensorType::kQ4_0: return gemm<V, SmallPanel<V, FormatQ4_0>>;
+    case TensorType::kQ4_1: return gemm<V, SmallPanel<V, FormatQ4_1>>;
+    case TensorType::kQ5_0: return gemm<V, SmallPanel<V, FormatQ5_0>>;
+    case TensorType::kQ5_1: return gemm<V, SmallPanel<V, FormatQ5_1>>;
+    case TensorType::kQ8_0: return gemm<V, SmallPanel<V, FormatQ8_0<V>>>;
+    case TensorType::kIQ4_NL: return gemm<V, SmallPanel<V, FormatIQ4_NL<V>>>;
+    default: return nullptr;
+  }
+}
+
+}  // namespace
+}  // namespace reckon::kernels

@@ -1,0 +1,158 @@
+// What both families of quantised products share: V::kRows rows of weights at a time, one row in
+// each lane, so that an output's accumulator never crosses lanes and the scalar definition's one
+// chain of fused multiply-adds an output is kept. Weights are unpacked once for all columns.
+//
+// V is the instruction set (avx2/isa.h and its like). Everything has internal linkage.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/activations.h"
+#include "kernels/kernels.h"
+#include "kernels/vector/unroll.h"
+
+namespace reckon::kernels {
+namespace {
+
+// Columns whose accumulators live on the stack at a time.
+constexpr int64_t kColumnTile = 64;
+// Elements unpacked at a time: eight blocks of 32, or one of 256.
+constexpr int64_t kPanel = 256;
+
+// The first of V::kRows rows and how many of them count; the others repeat the last one, so that
+// no row past the end is read.
+template <class V>
+struct RowGroup {
+  const uint8_t* rows[V::kRows];
+  int64_t first;
+  int64_t n;
+
+  RowGroup(const GemmArgs& g, int64_t first_row) : first(first_row) {
+    const int64_t left = g.row_end - first_row;
+    n = left < V::kRows ? left : V::kRows;
+    for (int64_t i = 0; i < V::kRows; ++i) {
+      const int64_t row = first_row + (i < n ? i : n - 1);
+      rows[i] = static_cast<const uint8_t*>(g.weights) + row * g.weight_row_bytes;
+    }
+  }
+
+  // Asks for the same bytes of the rows after this group: row by row the whole matrix is fetched
+  // one group ahead of its use. (Prefetching past the matrix's end is harmless.)
+  void prefetch_next(const GemmArgs& g, int64_t at, int64_t bytes) const {
+    const int64_t ahead = V::kRows * g.weight_row_bytes;
+    for (int64_t i = 0; i < n; ++i) {
+      const auto from = reinterpret_cast<uintptr_t>(rows[i]) + static_cast<uintptr_t>(ahead + at);
+      for (int64_t o = 0; o < bytes; o += 64) {
+        __builtin_prefetch(reinterpret_cast<const void*>(from + static_cast<uintptr_t>(o)));
+      }
+    }
+  }
+
+  void store(const GemmArgs& g, int64_t column, typename V::RowFloats sums) const {
+    float* out = g.out + column * g.out_stride + first;
+    if (n == V::kRows) return V::row_store(out, sums);
+    float lanes[V::kRows];
+    V::row_store(lanes, sums);
+    for (int64_t i = 0; i < n; ++i) out[i] = lanes[i];
+  }
+};
+
+// Adds to totals[c], for kColumns columns, factor * sum over kWords words of w . a[c], exactly.
+// kScaled: factors differ between rows; else they are 1.
+template <class V, int kWords, int kMaxWeight, bool kScaled, int kColumns>
+inline void add_dots(typename V::Ints (&totals)[kColumns], const typename V::Words* w,
+                     typename V::Factors factor, const int8_t* const (&a)[kColumns]) {
+  constexpr int kRun = V::run_words(kMaxWeight) < kWords ? V::run_words(kMaxWeight) : kWords;
+  RECKON_UNROLL
+  for (int begin = 0; begin < kWords; begin += kRun) {
+    typename V::Sums sums[kColumns];
+    RECKON_UNROLL
+    for (int c = 0; c < kColumns; ++c) sums[c] = V::no_sums();
+    RECKON_UNROLL
+    for (int i = begin; i < begin + kRun; ++i) {
+      const typename V::Words weights = w[i];
+      RECKON_UNROLL
+      for (int c = 0; c < kColumns; ++c) sums[c] = V::dot(sums[c], weights, a[c] + 4 * i);
+    }
+    RECKON_UNROLL
+    for (int c = 0; c < kColumns; ++c) {
+      totals[c] = kScaled ? V::add_scaled(totals[c], sums[c], factor)
+                          : V::add_plain(totals[c], sums[c]);
+    }
+  }
+}
+
+// log2 of an offset, all of which are powers of two.
+constexpr int log2_of(int x) { return x <= 1 ? 0 : 1 + log2_of(x / 2); }
+
+// Runs kernel(first column, how many as a constant) over n columns, V::kColumns at a time.
+template <int kColumns>
+struct Columns {
+  static constexpr int kCount = kColumns;
+};
+template <class V, class Kernel>
+inline void for_column_tiles(int64_t n, const Kernel& kernel) {
+  int64_t c = 0;
+  for (; c + V::kColumns <= n; c += V::kColumns) kernel(c, Columns<V::kColumns>());
+  if (c + 4 <= n && V::kColumns > 4) {
+    kernel(c, Columns<4>());
+    c += 4;
+  }
+  if (c + 2 <= n) {
+    kernel(c, Columns<2>());
+    c += 2;
+  }
+  if (c < n) kernel(c, Columns<1>());
+}
+
+// The loops around one format's panels. Panel: unpack(g, rows, first element, n elements), then
+// multiply<columns>(activations, stride, first element, sums) for any number of columns; or
+// multiply_one, which does both for a single column without storing what it unpacks.
+template <class V, class Panel>
+inline void multiply_columns(const GemmArgs& g, const RowGroup<V>& group, int64_t first,
+                             int64_t stride) {
+  const int64_t left = g.n_columns - first;
+  const int64_t n = left < kColumnTile ? left : kColumnTile;
+  const auto* activations = static_cast<const uint8_t*>(g.activations) + first * stride;
+  typename V::RowFloats sums[kColumnTile];
+  for (int64_t c = 0; c < n; ++c) sums[c] = V::row_zero();
+  for (int64_t k = 0; k < g.depth; k += kPanel) {
+    const int64_t left_k = g.depth - k;
+    Panel panel;
+    panel.unpack(group, k, left_k < kPanel ? left_k : kPanel);
+    for_column_tiles<V>(n, [&](int64_t c, auto columns) {
+      panel.template multiply<decltype(columns)::kCount>(activations + c * stride, stride, k,
+                                                         sums + c);
+    });
+  }
+  for (int64_t c = 0; c < n; ++c) group.store(g, first + c, sums[c]);
+}
+
+template <class V, class Panel>
+inline void multiply_one_column(const GemmArgs& g, const RowGroup<V>& group) {
+  typename V::RowFloats sum = V::row_zero();
+  for (int64_t k = 0; k < g.depth; k += Panel::kSingleStep) {
+    const int64_t at = k / Panel::kBlock * Panel::kBlockBytes;
+    sum = Panel::multiply_one(group.rows, at, g.activations, k, sum);
+    group.prefetch_next(g, at, Panel::kSingleStep / Panel::kBlock * Panel::kBlockBytes);
+  }
+  group.store(g, 0, sum);
+}
+
+template <class V, class Panel>
+void gemm(const GemmArgs& g) noexcept {
+  const int64_t stride = Panel::activation_stride(g.depth);
+  for (int64_t r = g.row_begin; r < g.row_end; r += V::kRows) {
+    const RowGroup<V> group(g, r);
+    if (g.n_columns == 1) {
+      multiply_one_column<V, Panel>(g, group);
+      continue;
+    }
+    for (int64_t first = 0; first < g.n_columns; first += kColumnTile) {
+      multiply_columns<V, Panel>(g, group, first, stride);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace reckon::kernels

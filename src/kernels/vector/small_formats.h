@@ -1,0 +1,134 @@
+// The formats of 32, unpacked: one block of each of V::kRows weight rows -> eight words a plane,
+// word g holding quants 4 g .. 4 g + 3 of every row as unsigned (or, for the 8-bit formats, as V
+// keeps signed bytes), and the rows' scales. The stored quant is the true one plus kOffset.
+#pragma once
+
+#include <cstddef>
+
+#include "kernels/vector/products.h"
+#include "quants/blocks.h"
+
+namespace reckon::kernels {
+namespace {
+
+// The sixteen bytes of nibbles at `at`: low halves are elements 0..15, high halves 16..31.
+template <class V>
+inline void unpack_nibbles(const uint8_t* const* rows, int64_t at, typename V::Words* w) {
+  const typename V::Words mask = V::word(0x0f0f0f0f);
+  typename V::Words packed[4];
+  V::load_words(rows, at, packed);
+  RECKON_UNROLL
+  for (int g = 0; g < 4; ++g) {
+    w[g] = V::both(packed[g], mask);
+    w[g + 4] = V::both(V::template down<4>(packed[g]), mask);
+  }
+}
+
+// Adds each element's fifth bit, bit i of the rows' 32-bit words at `at`, in place (as 16).
+template <class V>
+inline void add_fifth_bits(const uint8_t* const* rows, int64_t at, typename V::Words* w) {
+  using Words = typename V::Words;
+  const Words bits = V::load_word(rows, at);
+  const Words mask = V::word(0x10101010);
+  RECKON_UNROLL
+  for (int g = 0; g < 8; ++g) {
+    // Bits 4 g .. 4 g + 3 go to bit 4 of bytes 0 .. 3: bit j moves up by 4 + 7 j.
+    const Words four = V::both(V::down(bits, 4 * g), V::word(15));
+    const Words low = V::either(V::template up<4>(four), V::template up<11>(four));
+    const Words high = V::either(V::template up<18>(four), V::template up<25>(four));
+    w[g] = V::either(w[g], V::both(V::either(low, high), mask));
+  }
+}
+
+// What the products need to know of a format V-independently.
+template <class Block, int kMax, int kOffsetOf, bool kHasMinimum>
+struct SmallFormat {
+  static constexpr int64_t kBlockBytes = sizeof(Block);
+  static constexpr int kPlanes = 1;
+  static constexpr int kMaxWeight = kMax;
+  static constexpr int kOffset = kOffsetOf;
+  static constexpr bool kMinimum = kHasMinimum;
+};
+
+struct FormatQ4_0 : SmallFormat<BlockQ4_0, 15, 8, false> {
+  template <class V>
+  static void unpack(const uint8_t* const* rows, int64_t at, typename V::Words* w,
+                     typename V::Words*, typename V::RowFloats& d, typename V::RowFloats&) {
+    d = V::load_half(rows, at);
+    unpack_nibbles<V>(rows, at + static_cast<int64_t>(offsetof(BlockQ4_0, qs)), w);
+  }
+};
+
+struct FormatQ4_1 : SmallFormat<BlockQ4_1, 15, 0, true> {
+  template <class V>
+  static void unpack(const uint8_t* const* rows, int64_t at, typename V::Words* w,
+                     typename V::Words*, typename V::RowFloats& d, typename V::RowFloats& m) {
+    const typename V::Words scales = V::load_word(rows, at);
+    d = V::half_to_float(scales);
+    m = V::half_to_float(V::template down<16>(scales));
+    unpack_nibbles<V>(rows, at + static_cast<int64_t>(offsetof(BlockQ4_1, qs)), w);
+  }
+};
+
+struct FormatQ5_0 : SmallFormat<BlockQ5_0, 31, 16, false> {
+  template <class V>
+  static void unpack(const uint8_t* const* rows, int64_t at, typename V::Words* w,
+                     typename V::Words*, typename V::RowFloats& d, typename V::RowFloats&) {
+    d = V::load_half(rows, at);
+    unpack_nibbles<V>(rows, at + static_cast<int64_t>(offsetof(BlockQ5_0, qs)), w);
+    add_fifth_bits<V>(rows, at + static_cast<int64_t>(offsetof(BlockQ5_0, qh)), w);
+  }
+};
+
+struct FormatQ5_1 : SmallFormat<BlockQ5_1, 31, 0, true> {
+  template <class V>
+  static void unpack(const uint8_t* const* rows, int64_t at, typename V::Words* w,
+                     typename V::Words*, typename V::RowFloats& d, typename V::RowFloats& m) {
+    const typename V::Words scales = V::load_word(rows, at);
+    d = V::half_to_float(scales);
+    m = V::half_to_float(V::template down<16>(scales));
+    unpack_nibbles<V>(rows, at + static_cast<int64_t>(offsetof(BlockQ5_1, qs)), w);
+    add_fifth_bits<V>(rows, at + static_cast<int64_t>(offsetof(BlockQ5_1, qh)), w);
+  }
+};
+
+// The formats whose quants need eight signed bits; V says how it keeps those.
+template <class V, class Block>
+struct ByteFormat {
+  static constexpr int64_t kBlockBytes = sizeof(Block);
+  static constexpr int kPlanes = V::kBytePlanes;
+  static constexpr int kMaxWeight = V::kBytePlaneMax;
+  static constexpr int kOffset = V::kByteOffset;
+  static constexpr bool kMinimum = false;
+};
+
+template <class V>
+struct FormatQ8_0 : ByteFormat<V, BlockQ8_0> {
+  template <class>
+  static void unpack(const uint8_t* const* rows, int64_t at, typename V::Words* w,
+                     typename V::Words* high, typename V::RowFloats& d, typename V::RowFloats&) {
+    d = V::load_half(rows, at);
+    typename V::Words bytes[8];
+    const int64_t qs = at + static_cast<int64_t>(offsetof(BlockQ8_0, qs));
+    V::load_words(rows, qs, bytes);
+    V::load_words(rows, qs + 16, bytes + 4);
+    RECKON_UNROLL
+    for (int g = 0; g < 8; ++g) V::split_bytes(bytes[g], w + g, high + g);
+  }
+};
+
+template <class V>
+struct FormatIQ4_NL : ByteFormat<V, BlockIQ4_NL> {
+  template <class>
+  static void unpack(const uint8_t* const* rows, int64_t at, typename V::Words* w,
+                     typename V::Words* high, typename V::RowFloats& d, typename V::RowFloats&) {
+    d = V::load_half(rows, at);
+    typename V::Words numbers[8];
+    unpack_nibbles<V>(rows, at + static_cast<int64_t>(offsetof(BlockIQ4_NL, qs)), numbers);
+    RECKON_UNROLL
+    for (int g = 0; g < 8; ++g) V::look_up_bytes(kIq4NlValues, numbers[g], w + g, high + g);
+  }
+};
+
+}  // namespace
+}  // namespace reckon::kernels

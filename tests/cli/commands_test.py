@@ -1,0 +1,388 @@
+"""Every command from the outside: its JSON, its exit codes, its errors.
+
+Usage: commands_test.py RECKON [unittest's arguments]
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import harness
+from harness import RECKON, read_until
+
+NUMBER = (int, float)
+
+
+class Usage(harness.Tests):
+    def test_help_teaches(self):
+        text = self.expect(0, "--help").stdout.decode()
+        for name in ("ask", "chat", "show", "tokenize", "convert", "quantize", "synth",
+                     "perplexity", "bench", "version", "completion"):
+            self.assertRegex(text, rf"(?m)^  {name} ")
+            page = self.expect(0, name, "--help").stdout.decode()
+            self.assertIn(f"Usage: reckon {name}", page)
+            for line in page.split("\n"):
+                self.assertLessEqual(len(line), 110, line)
+        self.assertIn("Examples:", text)
+
+    def test_wrong_usage_is_2(self):
+        self.expect_error(2, "COMMAND")
+        self.expect_error(2, "nonsense", "nonsense")
+        self.expect_error(2, "--nonsense", "ask", "--nonsense", "-m", self.model, "x")
+        self.expect_error(2, "TEXT", "ask", "-m", self.model)
+        self.expect_error(2, "pass one with -m", "ask", "x")
+        self.expect_error(2, "--threads", "ask", "-m", self.model, "--threads", "0", "x")
+        self.expect_error(2, "--kv-type", "ask", "-m", self.model, "--kv-type", "f8", "x")
+        self.expect_error(2, "99999", "ask", "-m", self.model, "--ctx", "99999", "x")
+        self.expect_error(2, "temperature", "ask", "-m", self.model, "--temp", "-1", "x")
+        self.expect_error(2, "no chat template is called", "ask", "-m", self.model, "--template",
+                          "nonsense", "x")
+        self.expect_error(2, "r1:7b", "synth", "r1:9b", "-o", "x.gguf")
+        self.expect_error(2, "Q4_K_M", "quantize", self.model, "x.gguf", "--type", "q9")
+        self.expect_error(2, "RECKON_ISA", "version", env={"RECKON_ISA": "mmx"})
+
+    def test_bad_files_are_3(self):
+        cut = self.folder / "cut.gguf"
+        cut.write_bytes(self.model.read_bytes()[:-1000])
+        text = self.folder / "text.gguf"
+        text.write_text("not a model at all, only text that is long enough to be read\n")
+        empty = self.folder / "empty.gguf"
+        empty.write_bytes(b"")
+        for bad in (cut, text, empty, self.folder, self.folder / "absent.gguf"):
+            self.expect_error(3, str(bad), "show", bad)
+            self.expect_error(3, str(bad), "ask", "-m", bad, "x")
+            self.expect_error(3, str(bad), "ask", "-m", bad, "--json", "x")
+            self.expect_error(3, str(bad), "perplexity", "-m", bad, text)
+            self.expect_error(3, str(bad), "bench", "-m", bad)
+            self.expect_error(3, str(bad), "quantize", bad, "x.gguf", "--type", "q8_0")
+        self.expect_error(3, str(text), "tokenize", "-m", text)
+        self.expect_error(3, "absent.txt", "perplexity", "-m", self.model, "absent.txt")
+
+    def test_standard_output_that_fails_is_1(self):
+        with open("/dev/full", "wb") as full:
+            for arguments in (("version",), ("--help",), ("show", self.model),
+                              ("ask", "-m", self.model, "--max-tokens", "5", "--json",
+                               "x")):
+                run = subprocess.run([RECKON, *map(str, arguments)], stdout=full,
+                                     stderr=subprocess.PIPE, check=False)
+                self.assertEqual(run.returncode, 1, arguments)
+                self.assertIn(b"standard output", run.stderr)
+        run = subprocess.run(["sh", "-c", '"$1" version >&-', "sh", RECKON], check=False,
+                             stderr=subprocess.PIPE)
+        self.assertEqual(run.returncode, 1)
+
+    def test_reader_that_leaves_ends_the_answer(self):
+        read_end, write_end = os.pipe()
+        os.close(read_end)
+        run = subprocess.run([RECKON, "ask", "-m", self.model, "--raw", "--temp", "0",
+                              "--max-tokens", "3000", "x"], stdout=write_end,
+                             stderr=subprocess.PIPE, check=False, timeout=harness.TIMEOUT_S)
+        os.close(write_end)
+        self.assertEqual(run.returncode, 1)
+        self.assertIn(b"standard output", run.stderr)
+
+    def test_version(self):
+        tree = self.expect_json("version")
+        self.assertEqual(set(tree), {"version", "numerics_version", "kernels", "physical_cores"})
+        self.assertIn(tree["version"], self.expect(0, "--version").stdout.decode())
+        scalar = self.expect_json("version", env={"RECKON_ISA": "scalar"})
+        self.assertEqual(scalar["kernels"], "scalar")
+
+    def test_completion_and_man(self):
+        for shell in ("bash", "zsh", "fish"):
+            script = self.expect(0, "completion", shell).stdout
+            self.assertIn(b"--think-budget" if shell != "fish" else b"-l think-budget", script)
+            if shutil.which(shell):
+                path = self.folder / f"completion.{shell}"
+                path.write_bytes(script)
+                subprocess.run([shell, "-n", path], check=True)
+        self.expect_error(2, "SHELL", "completion", "tcsh")
+        page = self.expect(0, "man").stdout.decode()
+        for part in (".SH NAME", ".SH EXIT STATUS", ".SS reckon ask", "\\-\\-think\\-budget"):
+            self.assertIn(part, page)
+        if shutil.which("man"):
+            (self.folder / "reckon.1").write_text(page)
+            lint = subprocess.run(["man", "--warnings", "-l", "reckon.1"], cwd=self.folder,
+                                  capture_output=True, check=True)
+            self.assertEqual(lint.stderr, b"")
+
+    def test_bash_completes(self):
+        script = self.folder / "completion.bash"
+        script.write_bytes(self.expect(0, "completion", "bash").stdout)
+
+        def complete(*words):
+            line = "\n".join(("source completion.bash; compopt() { :; }",
+                              f"COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}",
+                              "_reckon; printf '%s\\n' \"${COMPREPLY[@]}\""))
+            run = subprocess.run(["bash", "-c", line], cwd=self.folder, capture_output=True,
+                                 check=True)
+            return run.stdout.decode().split()
+
+        self.assertEqual(complete("reckon", "qu"), ["quantize"])
+        self.assertEqual(complete("reckon", "ask", "--think"), ["--think-budget"])
+        self.assertEqual(complete("reckon", "ask", "--kv-type", "''"), ["f16", "q8"])
+        self.assertIn("r1:70b", complete("reckon", "synth", "r1:7"))
+        self.assertIn(self.model.name, complete("reckon", "show", "tiny"))
+        self.assertIn(self.model.name, complete("reckon", "ask", "-m", "tiny"))
+
+
+class Ask(harness.Tests):
+    def ask(self, *arguments, **more):
+        return self.expect_json("ask", "-m", self.model, *arguments, **more)
+
+    def test_json_contract(self):
+        tree = self.ask("--max-tokens", 12, "--temp", 0, "hello")
+        self.assertEqual(set(tree), {"thinking", "answer", "finish_reason", "usage", "timings"})
+        self.assertEqual(set(tree["usage"]), {"prompt_tokens", "thinking_tokens", "answer_tokens"})
+        self.assertEqual(set(tree["timings"]), {"load_ms", "prefill_ms", "decode_ms",
+                                                "prefill_tok_s", "decode_tok_s"})
+        self.assertEqual(tree["finish_reason"], "length")
+        self.assertEqual(tree["usage"]["thinking_tokens"] + tree["usage"]["answer_tokens"], 12)
+        for value in tree["usage"].values():
+            self.assertIsInstance(value, int)
+        for value in tree["timings"].values():
+            self.assertIsInstance(value, NUMBER)
+            self.assertGreater(value, 0)
+
+    def test_budget_closes_the_thought(self):
+        tree = self.ask("--max-tokens", 20, "--temp", 0, "--think-budget", 4, "hello")
+        self.assertLessEqual(tree["usage"]["thinking_tokens"], 7)
+        self.assertGreater(tree["usage"]["answer_tokens"], 0)
+        self.assertNotEqual(tree["answer"], "")
+        self.assertNotIn("</think>", tree["thinking"] + tree["answer"])
+        none = self.ask("--max-tokens", 20, "--temp", 0, "--think-budget", 0, "hello")
+        self.assertEqual(none["thinking"], "")
+
+    def test_same_answer_whatever_the_threads_and_kernels(self):
+        def answer(*arguments, **more):
+            tree = self.ask("--max-tokens", 40, "--seed", 5, *arguments, "hello", **more)
+            return tree["thinking"], tree["answer"]
+        one = answer("--threads", 1)
+        self.assertEqual(one, answer("--threads", 3))
+        self.assertEqual(one, answer(env={"RECKON_ISA": "scalar"}))
+        self.assertEqual(one, answer())
+
+    def test_another_seed_gives_another_answer(self):
+        five, six = (self.ask("--max-tokens", 40, "--seed", seed, "hello") for seed in (5, 6))
+        self.assertNotEqual(five["thinking"], six["thinking"])
+
+    def test_dash_reads_standard_input(self):
+        typed = self.ask("--max-tokens", 8, "--temp", 0, "what is\nit?")
+        piped = self.ask("--max-tokens", 8, "--temp", 0, "-", stdin=b"what is\nit?")
+        self.assertEqual(typed["thinking"], piped["thinking"])
+        self.assertEqual(typed["usage"], piped["usage"])
+
+    def test_answer_and_thought_go_separate_ways(self):
+        arguments = ("ask", "-m", self.model, "--max-tokens", "20", "--temp", "0",
+                     "--think-budget", "4", "hello")
+        tree = self.ask("--max-tokens", 20, "--temp", 0, "--think-budget", 4, "hello")
+        quiet = self.expect(0, *arguments)
+        self.assertEqual(quiet.stdout.decode().rstrip("\n"), tree["answer"].rstrip("\n"))
+        self.assertEqual(quiet.stderr.decode(), "(broken off: --max-tokens is reached)\n")
+        shown = self.expect(0, *arguments, "--show-thinking")
+        self.assertEqual(shown.stdout, quiet.stdout)
+        self.assertIn(tree["thinking"], shown.stderr.decode())
+
+    def test_raw_goes_on_from_the_text(self):
+        tree = self.expect_json("ask", "-m", self.model, "--raw", "--max-tokens", 5, "--temp", 0,
+                                "hello")
+        self.assertEqual(tree["thinking"], "")
+        # BOS, and "hello" as h el l o.
+        self.assertEqual(tree["usage"]["prompt_tokens"], 5)
+
+    def test_special_tokens_in_the_question_stay_text(self):
+        plain = self.ask("--max-tokens", 1, "abc")["usage"]["prompt_tokens"]
+        mark = self.ask("--max-tokens", 1, "abc</think><｜User｜>")["usage"]["prompt_tokens"]
+        self.assertGreater(mark, plain + 10)
+
+    def test_full_context_is_told(self):
+        tree = self.ask("--ctx", 64, "--temp", 0, "hello")
+        self.assertEqual(tree["finish_reason"], "length")
+        usage = tree["usage"]
+        self.assertLessEqual(sum(usage.values()), 64)
+        self.expect_error(2, "64", "ask", "-m", self.model, "--ctx", "64", "x" * 500)
+
+    def test_kv_types_and_paged(self):
+        for more in (("--kv-type", "q8"), ("--paged",)):
+            self.assertEqual(self.ask("--max-tokens", 4, *more, "hello")["finish_reason"], "length")
+
+
+class CtrlC(harness.Tests):
+    # Greedy, this model never ends its thought by itself.
+    def long_ask(self, *more):
+        return self.start("ask", "-m", self.model, "--temp", "0", "--max-tokens",
+                          "4000", "--threads", "1", *more, "hello", env={"RECKON_ISA": "scalar"})
+
+    def test_first_ends_the_thought_second_the_answer(self):
+        process = self.long_ask("--show-thinking")
+        read_until(process.stderr, lambda data: len(data) > 5)
+        process.send_signal(signal.SIGINT)
+        read_until(process.stdout, lambda data: len(data) > 5)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=harness.TIMEOUT_S)
+        self.assertEqual(process.returncode, 130)
+        self.assertIn(b"(stopped)", errors)
+
+    def test_json_is_whole_when_interrupted(self):
+        process = self.long_ask("--json")
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=harness.TIMEOUT_S)
+        self.assertEqual(process.returncode, 130, (output, errors))
+        if output:
+            self.assertEqual(json.loads(output)["finish_reason"], "cancelled")
+
+    def test_writing_leaves_nothing_behind(self):
+        out = self.folder / "big"
+        out.mkdir()
+        process = self.start("synth", "r1:1.5b", "-o", out / "x.gguf", "--threads", "1")
+        while not any(out.iterdir()):
+            self.assertIsNone(process.poll())
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=harness.TIMEOUT_S)
+        self.assertEqual(process.returncode, 130)
+        self.assertEqual(list(out.iterdir()), [])
+
+
+class Tokenize(harness.Tests):
+    def ids(self, data, *more):
+        return self.expect_json("tokenize", "-m", self.model, *more, stdin=data)["ids"]
+
+    def test_bytes_come_back(self):
+        for data in (b"", b"hello world", "caf\u00e9 \U0001f600".encode(), bytes(range(256)) * 3,
+                     b"\xff\xfe</think>\xe2\x80"):
+            ids = self.ids(data)
+            for spelling in (json.dumps(ids), json.dumps({"ids": ids})):
+                run = self.expect(0, "tokenize", "-m", self.model, "--decode",
+                                  stdin=spelling.encode())
+                self.assertEqual(run.stdout, data)
+
+    def test_special_tokens(self):
+        plain = self.ids("<think>".encode())
+        self.assertGreater(len(plain), 1)
+        special = self.ids("<think>".encode(), "--special")
+        self.assertEqual(len(special), 2)  # BOS comes first, as the file says
+        self.assertEqual(special[1], special[0] + 2)
+
+    def test_bad_ids_are_refused(self):
+        for text in (b"", b"[1,", b"{}", b'{"ids": 5}', b"[-1]", b"[100000]", b"[1.5]", b'["1"]'):
+            self.expect_error(3, "standard input", "tokenize", "-m", self.model, "--decode",
+                              stdin=text)
+        self.expect_error(2, "--decode", "tokenize", "-m", self.model, "--decode", "--special")
+
+    def test_list_for_people(self):
+        text = self.expect(0, "tokenize", "-m", self.model, stdin=b"hello\x1b").stdout.decode()
+        self.assertEqual(len(text.strip().split("\n")), 5)
+        self.assertIn('"el"', text)
+        self.assertNotIn("\x1b", text)
+
+
+class Show(harness.Tests):
+    def test_json(self):
+        tree = self.expect_json("show", self.model)
+        self.assertEqual(tree["metadata"]["general.architecture"], "qwen2")
+        self.assertEqual(tree["metadata"]["tokenizer.ggml.tokens"]["count"], 544)
+        self.assertIs(tree["metadata"]["tokenizer.ggml.add_bos_token"], True)
+        self.assertEqual(tree["tensors"][0],
+                         {"name": "output.weight", "shape": [256, 544], "type": "f32",
+                          "bytes": 256 * 544 * 4})
+        self.assertEqual(len(tree["tensors"]), 27)
+        memory = tree["memory"]
+        self.assertEqual(memory["weights_bytes"], sum(t["bytes"] for t in tree["tensors"]))
+        contexts = [at["context"] for at in memory["by_context"]]
+        self.assertEqual(contexts, [2048, 4096])
+        for at in memory["by_context"]:
+            self.assertEqual(at["total_f16_bytes"], memory["weights_bytes"] +
+                             memory["working_bytes"] + at["kv_f16_bytes"])
+            # 2 layers, K and V, 2 heads of 64, two bytes each.
+            self.assertEqual(at["kv_f16_bytes"], at["context"] * 2 * 2 * 128 * 2)
+            self.assertLess(at["kv_q8_bytes"], at["kv_f16_bytes"])
+
+    def test_text(self):
+        text = self.expect(0, "show", self.model).stdout.decode()
+        for part in ("numerics version 1", "general.architecture", "27 tensors", "blk.N.attn_q",
+                     "Memory by context", "chat template"):
+            self.assertIn(part, text)
+
+
+class Files(harness.Tests):
+    def types(self, path):
+        return {t["name"]: t["type"] for t in self.expect_json("show", path)["tensors"]}
+
+    def test_quantize(self):
+        run = self.expect(0, "quantize", self.model, "small.gguf", "--type", "Q4_K_M")
+        self.assertIn(b"small.gguf", run.stdout)
+        types = self.types("small.gguf")
+        self.assertEqual(types["output.weight"], "q6_K")
+        self.assertEqual(types["blk.0.attn_q.weight"], "q4_K")
+        self.assertEqual(types["blk.0.attn_norm.weight"], "f32")
+        # synth's own choice of types is the same.
+        self.assertEqual(types, self.types(self.synth("tiny-qwen", "q4_k_m")))
+
+    def test_convert_there_and_back(self):
+        self.expect(0, "convert", self.model, "-o", "folder", "--type", "f32")
+        self.assertTrue((self.folder / "folder" / "config.json").exists())
+        self.expect(0, "convert", "folder", "-o", "back.gguf")
+        there = self.expect_json("show", self.model)
+        back = self.expect_json("show", "back.gguf")
+        self.assertEqual({t["name"]: t["shape"] for t in there["tensors"]},
+                         {t["name"]: t["shape"] for t in back["tensors"]})
+        one, other = (self.expect_json("ask", "-m", path, "--raw", "--max-tokens", 10, "--temp",
+                                       0, "hello") for path in (self.model, "back.gguf"))
+        self.assertEqual(one["answer"], other["answer"])
+        self.expect_error(2, "bf16 or f32", "convert", self.model, "-o", "x", "--type", "f16")
+        self.expect_error(3, "absent", "convert", "absent", "-o", "x")
+
+    def test_synth_is_repeatable(self):
+        again = self.folder / "again.gguf"
+        self.expect(0, "synth", "tiny-qwen", "--type", "f32", "-o", again, "--threads", 3)
+        self.assertEqual(again.read_bytes(), self.model.read_bytes())
+
+    def test_output_that_cannot_be_written_is_1(self):
+        self.expect_error(1, "absent/x.gguf", "synth", "tiny-qwen", "-o", "absent/x.gguf")
+        self.expect_error(1, "absent/x.gguf", "quantize", self.model, "absent/x.gguf")
+
+
+class Measures(harness.Tests):
+    def test_perplexity(self):
+        text = self.folder / "text.txt"
+        text.write_text("a man a plan a canal panama " * 40 + "\n")
+        tree = self.expect_json("perplexity", "-m", self.model, "--ctx", 64, text)
+        self.assertEqual(set(tree), {"perplexity", "stderr", "tokens", "chunks"})
+        n_tokens = len(self.expect_json("tokenize", "-m", self.model, "--special",
+                                        stdin=text.read_bytes().rstrip(b"\n"))["ids"])
+        self.assertEqual(tree["chunks"], n_tokens // 64)
+        self.assertEqual(tree["tokens"], tree["chunks"] * 31)
+        self.assertGreater(tree["perplexity"], 1)
+        self.assertGreater(tree["stderr"], 0)
+        scalar = self.expect_json("perplexity", "-m", self.model, "--ctx", 64, "--threads", 3,
+                                  text, env={"RECKON_ISA": "scalar"})
+        self.assertEqual(scalar, tree)
+        text.write_text("short")
+        self.expect_error(2, "at least 128 tokens", "perplexity", "-m", self.model, "--ctx", 64,
+                          text)
+        self.expect_error(2, "--ctx", "perplexity", "-m", self.model, "--ctx", -5, text)
+        self.expect_error(2, "4096", "perplexity", "-m", self.model, "--ctx", 5000, text)
+
+    def test_bench(self):
+        tree = self.expect_json("bench", "-m", self.model, "--prefill", 70, "--decode", 5,
+                                "--batch", 3, "--threads", 2)
+        self.assertEqual(set(tree), {"prefill_tok_s", "decode_tok_s", "batch_decode_tok_s",
+                                     "read_gb_s", "limit_read_gb_s", "macs_g_s", "limit_macs_g_s"})
+        for name, value in tree.items():
+            self.assertIsInstance(value, NUMBER)
+            self.assertGreater(value, 0, name)
+        self.expect_error(2, "--batch", "bench", "-m", self.model, "--batch", 0)
+        self.expect_error(2, "4096", "bench", "-m", self.model, "--prefill", 4096)
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,108 @@
+"""Makes the seeds of the file fuzzers: fuzz/corpus/{gguf,safetensors,hf_json}_fuzz.
+
+    python tools/fuzz_seeds.py          # needs nothing but Python
+"""
+
+import struct
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CORPUS = ROOT / "fuzz" / "corpus"
+FIXTURES = ROOT / "tests" / "model" / "fixtures"
+
+
+def text(value):
+    return struct.pack("<Q", len(value.encode())) + value.encode()
+
+
+def pair(key, kind, value):
+    packing = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+    if kind == 8:
+        payload = text(value)
+    elif kind == 9:
+        element, values = value
+        payload = struct.pack("<IQ", element, len(values))
+        payload += b"".join(text(v) if element == 8 else struct.pack("<" + packing[element], v)
+                            for v in values)
+    else:
+        payload = struct.pack("<" + packing[kind], value)
+    return text(key) + struct.pack("<I", kind) + payload
+
+
+def gguf(pairs, tensors, version=3):
+    """tensors: (name, dims, type id, bytes)."""
+    head = b"GGUF" + struct.pack("<IQQ", version, len(tensors), len(pairs)) + b"".join(pairs)
+    offset, data = 0, b""
+    for name, dims, kind, size in tensors:
+        head += text(name) + struct.pack("<I", len(dims)) + struct.pack(f"<{len(dims)}Q", *dims)
+        head += struct.pack("<IQ", kind, len(data))
+        data += (b"\x3c" * size).ljust((size + 31) // 32 * 32, b"\0")
+    return head.ljust((len(head) + 31) // 32 * 32, b"\0") + data
+
+
+def every_type():
+    pairs = [pair("u8", 0, 1), pair("i8", 1, -1), pair("u16", 2, 1), pair("i16", 3, -1),
+             pair("u32", 4, 1), pair("i32", 5, -1), pair("f32", 6, 0.5), pair("flag", 7, True),
+             pair("s", 8, "text"), pair("u64", 10, 1), pair("i64", 11, -1), pair("f64", 12, 0.5),
+             pair("general.alignment", 4, 32), pair("split.count", 2, 1)]
+    pairs += [pair(f"a{kind}", 9, (kind, [1])) for kind in (0, 1, 2, 3, 4, 5, 6, 7, 10, 11, 12)]
+    pairs.append(pair("strings", 9, (8, ["a", ""])))
+    blocks = {0: (1, 4), 1: (1, 2), 30: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24),
+              8: (32, 34), 10: (256, 84), 11: (256, 110), 12: (256, 144), 13: (256, 176),
+              14: (256, 210), 20: (32, 18), 23: (256, 136)}
+    return gguf(pairs, [(f"t{kind}", [elements, 1], kind, size)
+                        for kind, (elements, size) in blocks.items()])
+
+
+def tiny_model(architecture):
+    prefix = architecture + "."
+    pairs = [pair("general.architecture", 8, architecture)]
+    pairs += [pair(prefix + key, 4, value) for key, value in {
+        "block_count": 1, "context_length": 16, "embedding_length": 8, "feed_forward_length": 8,
+        "attention.head_count": 2, "attention.head_count_kv": 1, "vocab_size": 4}.items()]
+    pairs += [pair(prefix + "rope.freq_base", 6, 10000.0),
+              pair(prefix + "attention.layer_norm_rms_epsilon", 6, 1e-5)]
+    shapes = {"attn_norm": [8], "attn_q": [8, 8], "attn_k": [8, 4], "attn_v": [8, 4],
+              "attn_output": [8, 8], "ffn_norm": [8], "ffn_gate": [8, 8], "ffn_up": [8, 8],
+              "ffn_down": [8, 8]}
+    tensors = [("token_embd.weight", [8, 4], 0, 128), ("output_norm.weight", [8], 0, 32)]
+    for name, dims in shapes.items():
+        elements = dims[0] * (dims[1] if len(dims) > 1 else 1)
+        tensors.append((f"blk.0.{name}.weight", dims, 0, 4 * elements))
+    if architecture == "qwen2":
+        tensors += [("blk.0.attn_q.bias", [8], 0, 32), ("blk.0.attn_k.bias", [4], 0, 16),
+                    ("blk.0.attn_v.bias", [4], 0, 16)]
+    else:
+        tensors.append(("rope_freqs.weight", [2], 0, 8))
+    return gguf(pairs, tensors, version=2 if architecture == "llama" else 3)
+
+
+def safetensors(header, data):
+    return struct.pack("<Q", len(header)) + header.encode() + data
+
+
+SAFETENSORS = {
+    "three": safetensors(
+        '{"__metadata__":{"format":"pt"},"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},'
+        '"b":{"dtype":"BF16","shape":[1,2],"data_offsets":[8,12]},'
+        '"\\u00df":{"dtype":"F16","shape":[],"data_offsets":[12,14]}}  ', b"d" * 14),
+    "empty": safetensors("{}", b""),
+    "zero": safetensors('{"a":{"dtype":"F32","shape":[0,3],"data_offsets":[0,0]}}', b""),
+}
+
+
+def main():
+    seeds = {"gguf_fuzz": {"types": every_type(), "llama": tiny_model("llama"),
+                           "qwen2": tiny_model("qwen2")},
+             "safetensors_fuzz": SAFETENSORS,
+             "hf_json_fuzz": {name: b"\0".join((FIXTURES / name / file).read_bytes() for file in (
+                 "config.json", "tokenizer.json", "tokenizer_config.json"))
+                 for name in ("hf_llama", "hf_qwen2")}}
+    for fuzzer, files in seeds.items():
+        (CORPUS / fuzzer).mkdir(parents=True, exist_ok=True)
+        for name, data in files.items():
+            (CORPUS / fuzzer / name).write_bytes(data)
+
+
+if __name__ == "__main__":
+    main()

@@ -53,16 +53,16 @@ std::vector<uint8_t> random_weights(TensorType type, int64_t n_rows) {
   return bytes;
 }
 
-void products(benchmark::State& state, const KernelTable* table, TensorType type,
-              int64_t n_columns, bool from_memory, double limit_gb_s) {
+void products(benchmark::State& state, const KernelTable* table, TensorType type, int64_t n_columns,
+              bool from_memory, double limit_gb_s) {
   const int64_t weight_row = row_bytes(type, kDepth);
   const int64_t n_rows = from_memory ? static_cast<int64_t>(kStreamBytes) / weight_row : 256;
   const std::vector<uint8_t> weights = random_weights(type, n_rows);
   const ActivationFormat format = activation_format(type);
   const size_t stride = activation_row_bytes(format, kDepth);
   std::vector<std::byte> storage(stride * static_cast<size_t>(n_columns) + 64);
-  auto* activations = reinterpret_cast<std::byte*>(
-      (reinterpret_cast<uintptr_t>(storage.data()) + 63) / 64 * 64);
+  auto* activations =
+      reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(storage.data()) + 63) / 64 * 64);
   std::vector<float> x(kDepth);
   for (int64_t c = 0; c < n_columns; ++c) {
     for (int64_t k = 0; k < kDepth; ++k) x[k] = static_cast<float>((k * 7 + c) % 255 - 127);
@@ -98,8 +98,7 @@ void products(benchmark::State& state, const KernelTable* table, TensorType type
   }
 }
 
-void attention(benchmark::State& state, const KernelTable* table, KvType type,
-               int64_t n_queries) {
+void attention(benchmark::State& state, const KernelTable* table, KvType type, int64_t n_queries) {
   constexpr int64_t kHead = 128;
   constexpr int64_t kPositions = 2048;
   const size_t row = kv_row_bytes(type, kHead);
@@ -140,8 +139,8 @@ void register_all(double limit_gb_s) {
     for (const TensorTypeInfo& info : all_tensor_types()) {
       const std::string prefix = std::string(name) + "/" + std::string(info.name);
       const TensorType type = info.type;
-      benchmark::RegisterBenchmark((prefix + "/memory/columns:1").c_str(), products, table, type,
-                                   1, true, limit_gb_s);
+      benchmark::RegisterBenchmark((prefix + "/memory/columns:1").c_str(), products, table, type, 1,
+                                   true, limit_gb_s);
       for (const int64_t n : {1, 4, 32, 128}) {
         const std::string columns = "/cache/columns:" + std::to_string(n);
         benchmark::RegisterBenchmark((prefix + columns).c_str(), products, table, type, n, false,

@@ -2,12 +2,11 @@
 
 find_package(Threads REQUIRED)
 
-# fmt, spdlog, CLI11 and Boost.JSON are used header-only: the program then carries them inside and
-# needs nothing but the system's glibc. A cross build borrows the host's headers, which are the same.
+# fmt, CLI11 and Boost.JSON are used from their headers (src/base/fmt.cpp compiles what fmt leaves
+# to a library): the program then carries them inside and needs nothing but the system's glibc. A
+# cross build borrows the host's headers, which are the same.
 add_library(reckon_flags INTERFACE)
-target_compile_definitions(reckon_flags INTERFACE
-  FMT_HEADER_ONLY=1 SPDLOG_FMT_EXTERNAL=1
-  RECKON_VERSION="${PROJECT_VERSION}")
+target_compile_definitions(reckon_flags INTERFACE RECKON_VERSION="${PROJECT_VERSION}")
 target_compile_options(reckon_flags INTERFACE
   -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Werror=return-type
   # Principle 1: one order of float operations, so no contraction and no reassociation.

@@ -24,7 +24,8 @@ LLAMA3 = QWEN.replace(r"|\p{N}|", r"|\p{N}{1,3}|")
 TEXT = ["the quick brown fox jumps over the lazy dog and the other one watches",
         "think of a number between 1 and 1234567890, then add 42 to it",
         "der Weg ist das Ziel; l'été dernier; Ångström und ñandú", "一二三四五六七八九十"] * 4
-PROBES = ["the quick brown fox", "I'll think <think>about 12345</think> it", " \n\n  Ångström e\u0301",
+PROBES = ["the quick brown fox", "I'll think <think>about 12345</think> it",
+          " \n\n  Ångström e\u0301",
           "<|end|> is text or a mark", "数学 🦊"]
 
 

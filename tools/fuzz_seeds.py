@@ -16,7 +16,8 @@ def text(value):
 
 
 def pair(key, kind, value):
-    packing = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+    packing = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q",
+               12: "d"}
     if kind == 8:
         payload = text(value)
     elif kind == 9:

@@ -6,7 +6,8 @@
                                                  OUT.tokens (int32)
   kl_reference.py compare REFERENCE OTHER...     prints each file's perplexity, and the mean
                                                  Kullback-Leibler divergence per token from the
-                                                 reference: sum of p (log p - log q), p the reference
+                                                 reference: sum of p (log p - log q), p the
+                                                 reference
 
 Logits are raw float32, little endian, [n_positions, vocab_size]. The positions are those that
 llama-perplexity scores: the text is cut into chunks of 512 tokens, each starts afresh, and of each

@@ -37,7 +37,8 @@ void AnswerPrinter::operator()(RequestId id, const Event& event) {
     steering_.started(id, first_part_);
     if (!quiet_) prefill_.emplace("reading");
   } else if (const auto* read = std::get_if<PrefillEvent>(&event)) {
-    if (prefill_) prefill_->update(static_cast<double>(read->done), static_cast<double>(read->total));
+    if (prefill_)
+      prefill_->update(static_cast<double>(read->done), static_cast<double>(read->total));
   } else if (const auto* token = std::get_if<TokenEvent>(&event)) {
     prefill_.reset();
     steering_.set_part(token->part);

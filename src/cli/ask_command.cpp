@@ -35,7 +35,8 @@ Result<Request> make_request(const AskOptions& options, const Engine& engine,
   } else {
     std::vector<Message> messages;
     if (!options.answer.system.empty()) {
-      messages.push_back({.role = Role::kSystem, .content = options.answer.system, .tool_calls = {}});
+      messages.push_back(
+          {.role = Role::kSystem, .content = options.answer.system, .tool_calls = {}});
     }
     messages.push_back({.role = Role::kUser, .content = text, .tool_calls = {}});
     RECKON_ASSIGN(request, chat_request(engine.tokenizer(), *engine.chat_template(), messages,
@@ -87,9 +88,8 @@ Status run_ask(const AskOptions& options) {
   AnswerPrinter printer(engine, steering, request.thinking, options.answer.show_thinking,
                         options.json);
   RECKON_ASSIGN(const Completion completion,
-                engine.generate(std::move(request), [&](RequestId id, const Event& event) {
-                  printer(id, event);
-                }));
+                engine.generate(std::move(request),
+                                [&](RequestId id, const Event& event) { printer(id, event); }));
   printer.finish(completion);
   if (options.json) out().write(as_json(completion, loaded.report.load_ms));
   RECKON_RETURN_IF_ERROR(out().status());

@@ -5,7 +5,6 @@
 #include <string>
 
 #include "base/thread_pool.h"
-#include "cli/decoder_loading.h"
 #include "cli/interrupts.h"
 #include "cli/json_line.h"
 #include "cli/model_options.h"
@@ -68,7 +67,8 @@ void print(const BenchCommandOptions& options, int n_threads, const BenchResult&
 
 Status check(const BenchOptions& bench) {
   const bool sane = bench.prefill >= 1 && bench.prefill <= kMostTokens && bench.decode >= 1 &&
-                    bench.decode <= kMostTokens && bench.batch >= 1 && bench.batch <= kMostSequences;
+                    bench.decode <= kMostTokens && bench.batch >= 1 &&
+                    bench.batch <= kMostSequences;
   if (sane) return {};
   return usage_error(fmt::format(
       "expected --prefill and --decode of 1 to {} and --batch of 1 to {}, found {}, {} and {}",
@@ -78,7 +78,7 @@ Status check(const BenchOptions& bench) {
 Status run_bench(const BenchCommandOptions& options) {
   RECKON_RETURN_IF_ERROR(check(options.bench));
   const int64_t n_positions = bench_pages(options.bench, kPagePositions) * kPagePositions;
-  RECKON_ASSIGN(const LoadedDecoder loaded, load_decoder(options.model, n_positions));
+  RECKON_ASSIGN(const LoadedDecoder loaded, load_decoder(options.model, n_positions, options.json));
   const PollsForInterrupts interrupts;
   const auto tell = [&](std::string_view phase) {
     if (err().is_terminal()) {
@@ -87,12 +87,11 @@ Status run_bench(const BenchCommandOptions& options) {
     }
     return !interrupts.interrupted();
   };
-  const Result<BenchResult> result =
-      measure_speed(*loaded.decoder, *loaded.model, load_options(options.model).kv_type,
-                    options.bench, tell);
+  const Result<BenchResult> result = measure_speed(
+      *loaded.decoder, *loaded.model, load_options(options.model).kv_type, options.bench, tell);
   Limits limits;
   if (result.ok() && tell("this machine's limits")) {
-    ThreadPool pool(loaded.n_threads);
+    ThreadPool pool(loaded.report.n_threads);
     RECKON_ASSIGN(limits.read_gb_s, measure_read_limit(pool));
     limits.macs_g_s = measure_mac_limit(pool);
   }
@@ -101,7 +100,7 @@ Status run_bench(const BenchCommandOptions& options) {
   if (options.json) {
     out().write(as_json(*result, limits));
   } else {
-    print(options, loaded.n_threads, *result, limits);
+    print(options, loaded.report.n_threads, *result, limits);
   }
   return {};
 }

@@ -120,8 +120,8 @@ class Chat {
     } else if (parsed.ec == std::errc() && parsed.ptr == end && budget >= 0) {
       options_.think_budget = budget;
     } else if (!argument.empty()) {
-      complain(usage_error(fmt::format("/budget: expected a number of tokens or off, found \"{}\"",
-                                       argument)));
+      complain(usage_error(
+          fmt::format("/budget: expected a number of tokens or off, found \"{}\"", argument)));
       return;
     }
     note(options_.think_budget ? fmt::format("a thought may take {} tokens", *options_.think_budget)
@@ -203,8 +203,8 @@ void add_chat_command(Program& program) {
                                "Examples:\n"
                                "  reckon chat -m model.gguf\n"
                                "  reckon chat -m model.gguf --think-budget 1000 --ctx 8192";
-  CLI::App* command = add_command(program, "chat", "Hold a conversation", examples.c_str(), options,
-                                  run_chat);
+  CLI::App* command =
+      add_command(program, "chat", "Hold a conversation", examples.c_str(), options, run_chat);
   add_answer_options(*command, *options);
 }
 

@@ -44,8 +44,8 @@ std::string bash_case(const CLI::App& command) {
     spellings.insert(spellings.end(), own.begin(), own.end());
     if (!takes_value(*option)) continue;
     const std::vector<std::string> words = choices(command, *option);
-    const std::string action = takes_path(*option) ? "files=1"
-                                                   : fmt::format("words='{}'", fmt::join(words, " "));
+    const std::string action =
+        takes_path(*option) ? "files=1" : fmt::format("words='{}'", fmt::join(words, " "));
     values += fmt::format("        {}) {}; options= ;;\n", fmt::join(own, "|"), action);
   }
   return fmt::format(
@@ -108,13 +108,14 @@ std::string zsh_case(const CLI::App& command) {
   for (const CLI::Option* option : command.get_options()) {
     const std::string action = zsh_action(command, *option);
     if (option->get_positional()) {
-      arguments += fmt::format(" \\\n        ':{}:{}'", zsh_text(option->get_name(true, false)), action);
+      arguments +=
+          fmt::format(" \\\n        ':{}:{}'", zsh_text(option->get_name(true, false)), action);
       continue;
     }
     for (const std::string& spelling : option_spellings(*option)) {
-      arguments += fmt::format(" \\\n        '{}[{}]{}'", spelling,
-                               zsh_text(option->get_description()),
-                               takes_value(*option) ? ":value:" + action : "");
+      arguments +=
+          fmt::format(" \\\n        '{}[{}]{}'", spelling, zsh_text(option->get_description()),
+                      takes_value(*option) ? ":value:" + action : "");
     }
   }
   return fmt::format("    {})\n      _arguments{} ;;\n", command.get_name(), arguments);
@@ -124,8 +125,8 @@ std::string zsh_script(const CLI::App& app) {
   std::string commands;
   std::string cases;
   for (const CLI::App* command : listed_commands(app)) {
-    commands += fmt::format("    '{}:{}'\n", command->get_name(),
-                            zsh_text(command->get_description()));
+    commands +=
+        fmt::format("    '{}:{}'\n", command->get_name(), zsh_text(command->get_description()));
     cases += zsh_case(*command);
   }
   return fmt::format(
@@ -155,7 +156,8 @@ std::string fish_text(std::string_view text) {
 }
 
 std::string fish_script(const CLI::App& app) {
-  std::string script = "# fish completion for reckon\ncomplete -c reckon -n __fish_use_subcommand -f\n";
+  std::string script =
+      "# fish completion for reckon\ncomplete -c reckon -n __fish_use_subcommand -f\n";
   for (const CLI::App* command : listed_commands(app)) {
     const std::string& name = command->get_name();
     script += fmt::format("complete -c reckon -n __fish_use_subcommand -a {} -d '{}'\n", name,
@@ -197,13 +199,13 @@ Status run_completion(const CompletionOptions& options) {
 void add_completion_command(Program& program) {
   auto options = std::make_shared<CompletionOptions>();
   options->program = &program;
-  CLI::App* command = add_command(
-      program, "completion", "Print a completion script for a shell",
-      "Packages install these; by hand:\n"
-      "  reckon completion bash > ~/.local/share/bash-completion/completions/reckon\n"
-      "  reckon completion zsh > \"${fpath[1]}/_reckon\"\n"
-      "  reckon completion fish > ~/.config/fish/completions/reckon.fish",
-      options, run_completion);
+  CLI::App* command =
+      add_command(program, "completion", "Print a completion script for a shell",
+                  "Packages install these; by hand:\n"
+                  "  reckon completion bash > ~/.local/share/bash-completion/completions/reckon\n"
+                  "  reckon completion zsh > \"${fpath[1]}/_reckon\"\n"
+                  "  reckon completion fish > ~/.config/fish/completions/reckon.fish",
+                  options, run_completion);
   command->add_option("SHELL", options->shell, "bash, zsh or fish")
       ->required()
       ->check(CLI::IsMember({"bash", "zsh", "fish"}));

@@ -9,8 +9,8 @@
 
 #include "cli/interrupts.h"
 #include "cli/output.h"
-#include "cli/progress.h"
 #include "cli/program.h"
+#include "cli/progress.h"
 #include "model/convert.h"
 #include "quants/tensor_type.h"
 
@@ -40,8 +40,8 @@ Status run_convert(const ConvertOptions& options) {
     if (type == TensorType::kF16) {
       return usage_error("--type: expected bf16 or f32 for a Hugging Face folder, found f16");
     }
-    RECKON_RETURN_IF_ERROR(convert_gguf_to_hf(options.in, options.out,
-                                              type.value_or(TensorType::kBF16), on_progress));
+    RECKON_RETURN_IF_ERROR(
+        convert_gguf_to_hf(options.in, options.out, type.value_or(TensorType::kBF16), on_progress));
   }
   out().write(fmt::format("{}: written\n", options.out));
   return {};
@@ -51,14 +51,15 @@ Status run_convert(const ConvertOptions& options) {
 
 void add_convert_command(Program& program) {
   auto options = std::make_shared<ConvertOptions>();
-  CLI::App* command = add_command(
-      program, "convert", "Turn a Hugging Face folder into a GGUF file, or back",
-      "A folder (config.json, tokenizer.json, safetensors) of a qwen2 or llama model becomes a GGUF "
-      "file, a GGUF file becomes a folder.\n"
-      "Examples:\n"
-      "  reckon convert DeepSeek-R1-Distill-Qwen-7B/ -o r1-7b.gguf\n"
-      "  reckon convert r1-7b.gguf -o folder/",
-      options, run_convert);
+  CLI::App* command =
+      add_command(program, "convert", "Turn a Hugging Face folder into a GGUF file, or back",
+                  "A folder (config.json, tokenizer.json, safetensors) of a qwen2 or llama model "
+                  "becomes a GGUF "
+                  "file, a GGUF file becomes a folder.\n"
+                  "Examples:\n"
+                  "  reckon convert DeepSeek-R1-Distill-Qwen-7B/ -o r1-7b.gguf\n"
+                  "  reckon convert r1-7b.gguf -o folder/",
+                  options, run_convert);
   command->add_option("IN", options->in, "The folder or the file")->required();
   command->add_option("-o,--output", options->out, "The file or the folder to write")
       ->type_name("FILE|FOLDER")

@@ -19,8 +19,8 @@ Result<std::string> read_standard_input(uint64_t max_bytes) {
     if (n == 0) return text;
     text.append(chunk, static_cast<size_t>(n));
     if (text.size() > max_bytes) {
-      return bad_file(fmt::format("standard input: expected at most {} bytes, found more",
-                                  max_bytes));
+      return bad_file(
+          fmt::format("standard input: expected at most {} bytes, found more", max_bytes));
     }
   }
 }

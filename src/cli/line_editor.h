@@ -19,7 +19,7 @@ class LineEditor {
   Outcome read(const std::string& prompt, std::string& line);
 
  private:
-  struct Terminal;  // libedit's state
+  struct Terminal;                      // libedit's state
   std::unique_ptr<Terminal> terminal_;  // null when standard input or output is no terminal
   std::string history_path_;
 };

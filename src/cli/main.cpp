@@ -6,6 +6,7 @@
 #include <exception>
 #include <new>
 #include <string>
+#include <vector>
 
 #include "base/file.h"
 #include "cli/interrupts.h"
@@ -40,7 +41,10 @@ int report(const Program& program, const CLI::ParseError& outcome) {
   if (outcome.get_exit_code() != 0) {
     const auto chosen = program.app.get_subcommands();
     if (chosen.empty() && dynamic_cast<const CLI::RequiredError*>(&outcome) != nullptr) {
-      return report(usage_error("expected a COMMAND; `reckon --help` lists them"));
+      const std::vector<std::string> rest = program.app.remaining();
+      return report(
+          usage_error(fmt::format("expected a COMMAND, found {}; `reckon --help` lists them",
+                                  rest.empty() ? "none" : rest.front())));
     }
     const std::string name =
         chosen.empty() ? "reckon" : fmt::format("reckon {}", chosen.front()->get_name());

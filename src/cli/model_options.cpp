@@ -14,7 +14,8 @@ void add_model_option(CLI::App& command, std::string& path) {
 }
 
 void add_thread_option(CLI::App& command, int& n_threads) {
-  command.add_option("--threads", n_threads, "Threads to compute with (default: one a physical core)")
+  command
+      .add_option("--threads", n_threads, "Threads to compute with (default: one a physical core)")
       ->type_name("N")
       ->check(CLI::Range(1, 1024));
 }
@@ -67,8 +68,8 @@ void add_answer_options(CLI::App& command, AnswerOptions& options) {
       ->type_name("NAME|FILE");
   command.add_option("--system", options.system, "System message (R1 is made to go without one)")
       ->type_name("TEXT");
-  command.add_option("--max-tokens", options.max_tokens,
-                     "Most tokens of thought and answer together")
+  command
+      .add_option("--max-tokens", options.max_tokens, "Most tokens of thought and answer together")
       ->type_name("N");
   command
       .add_option("--think-budget", options.think_budget,
@@ -106,12 +107,28 @@ LoadOptions load_options(const AnswerOptions& options) {
   return load;
 }
 
-Result<LoadedEngine> load_with_progress(const std::string& path, LoadOptions load, bool json) {
-  Progress progress("loading " + path, json);
-  load.progress = [&](int64_t done_bytes, int64_t total_bytes) {
+namespace {
+
+void show(Progress& progress, LoadOptions& load) {
+  load.progress = [&progress](int64_t done_bytes, int64_t total_bytes) {
     progress.update(static_cast<double>(done_bytes), static_cast<double>(total_bytes));
   };
+}
+
+}  // namespace
+
+Result<LoadedEngine> load_with_progress(const std::string& path, LoadOptions load, bool json) {
+  Progress progress("loading " + path, json);
+  show(progress, load);
   return load_engine(path, load);
+}
+
+Result<LoadedDecoder> load_decoder(const ModelOptions& options, int64_t n_positions, bool json) {
+  RECKON_RETURN_IF_ERROR(require_model(options.path));
+  Progress progress("loading " + options.path, json);
+  LoadOptions load = load_options(options);
+  show(progress, load);
+  return load_decoder(options.path, load, n_positions);
 }
 
 RenderOptions render_options(const AnswerOptions& options) {

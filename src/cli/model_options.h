@@ -48,8 +48,9 @@ struct AnswerOptions {
 void add_answer_options(CLI::App& command, AnswerOptions& options);
 
 LoadOptions load_options(const AnswerOptions& options);
-// load_engine() with a progress bar.
+// load_engine() and load_decoder() with a progress bar.
 Result<LoadedEngine> load_with_progress(const std::string& path, LoadOptions load, bool json);
+Result<LoadedDecoder> load_decoder(const ModelOptions& options, int64_t n_positions, bool json);
 RenderOptions render_options(const AnswerOptions& options);
 // Fills in what the options say, over the defaults for models of this template.
 void apply_answer_options(const AnswerOptions& options, std::string_view template_name,

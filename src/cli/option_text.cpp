@@ -13,8 +13,8 @@ namespace {
 
 // Columns of a line of UTF-8: every byte that isn't a continuation counts for one.
 size_t columns_of(std::string_view text) {
-  return static_cast<size_t>(std::count_if(text.begin(), text.end(),
-                                           [](char c) { return (c & 0xc0) != 0x80; }));
+  return static_cast<size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
 }
 
 // CLI11 adds what its checks allow after a colon, in words of its own.

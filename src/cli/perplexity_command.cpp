@@ -5,13 +5,12 @@
 #include <string>
 
 #include "base/file.h"
-#include "cli/decoder_loading.h"
 #include "cli/interrupts.h"
 #include "cli/json_line.h"
 #include "cli/model_options.h"
 #include "cli/output.h"
-#include "cli/progress.h"
 #include "cli/program.h"
+#include "cli/progress.h"
 #include "engine/perplexity.h"
 
 namespace reckon::cli {
@@ -30,20 +29,21 @@ constexpr uint64_t kMaxTextBytes = uint64_t{1} << 30;
 Status run_perplexity(const PerplexityOptions& options) {
   const int64_t context = options.model.context_length.value_or(kDefaultContext);
   if (context < 1 || context > kMostContext) {
-    return usage_error(fmt::format("--ctx: expected 4 tokens to the model's context, found {}",
-                                   context));
+    return usage_error(
+        fmt::format("--ctx: expected 4 tokens to the model's context, found {}", context));
   }
   RECKON_RETURN_IF_ERROR(require_model(options.model.path));
   RECKON_ASSIGN(const std::string text, read_file(options.text_file, kMaxTextBytes));
-  RECKON_ASSIGN(const LoadedDecoder loaded, load_decoder(options.model, context));
+  RECKON_ASSIGN(const LoadedDecoder loaded, load_decoder(options.model, context, options.json));
   const PollsForInterrupts interrupts;
   Progress progress("perplexity", options.json);
   RECKON_ASSIGN(const Perplexity result,
                 measure_perplexity(*loaded.decoder, *loaded.tokenizer, text, context,
                                    [&](const PerplexityProgress& state) {
-                                     progress.update(static_cast<double>(state.chunks_done),
-                                                     static_cast<double>(state.n_chunks),
-                                                     fmt::format("{:.4f} so far", state.perplexity));
+                                     progress.update(
+                                         static_cast<double>(state.chunks_done),
+                                         static_cast<double>(state.n_chunks),
+                                         fmt::format("{:.4f} so far", state.perplexity));
                                      return !interrupts.interrupted();
                                    }));
   if (options.json) {

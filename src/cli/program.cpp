@@ -25,8 +25,7 @@ class HelpFormatter : public CLI::Formatter {
   }
 
   std::string make_option(const CLI::Option* option, bool is_positional) const override {
-    const std::string name =
-        is_positional ? option->get_name(true, false) : option_names(*option);
+    const std::string name = is_positional ? option->get_name(true, false) : option_names(*option);
     std::string line = "  " + name;
     const std::string indent(kDescriptionColumn, ' ');
     if (line.size() + 2 > kDescriptionColumn) {

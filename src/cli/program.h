@@ -39,9 +39,8 @@ CLI::App* add_command(Program& program, const char* name, const char* descriptio
   CLI::App* command = program.app.add_subcommand(name, description);
   command->group("Commands");
   command->footer(examples);
-  command->callback([&program, options, run] {
-    program.job = [options, run] { return run(*options); };
-  });
+  command->callback(
+      [&program, options, run] { program.job = [options, run] { return run(*options); }; });
   return command;
 }
 

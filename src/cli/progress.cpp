@@ -14,8 +14,8 @@
 namespace reckon::cli {
 namespace {
 
-constexpr std::chrono::milliseconds kPatience{2000};   // before anything is shown
-constexpr std::chrono::milliseconds kRedraw{100};      // on a terminal
+constexpr std::chrono::milliseconds kPatience{2000};    // before anything is shown
+constexpr std::chrono::milliseconds kRedraw{100};       // on a terminal
 constexpr std::chrono::milliseconds kLineEvery{10000};  // elsewhere
 constexpr int kBarCells = 24;
 constexpr std::string_view kClearLine = "\r\x1b[K";

@@ -10,7 +10,8 @@ namespace reckon::cli {
 
 class Progress {
  public:
-  // what: "writing model.gguf". json: the caller prints JSON, so that only a terminal sees anything.
+  // what: "writing model.gguf". json: the caller prints JSON, so that only a terminal sees
+  // anything.
   explicit Progress(std::string what, bool json = false);
   // Takes the bar away.
   ~Progress();

@@ -11,8 +11,8 @@
 #include "cli/interrupts.h"
 #include "cli/model_options.h"
 #include "cli/output.h"
-#include "cli/progress.h"
 #include "cli/program.h"
+#include "cli/progress.h"
 #include "engine/memory.h"
 #include "model/quantize.h"
 
@@ -43,8 +43,8 @@ Status run_quantize(const QuantizeOptions& options) {
   ThreadPool pool(options.n_threads == 0 ? physical_core_count() : options.n_threads);
   const PollsForInterrupts interrupts;
   Progress progress("quantizing");
-  RECKON_RETURN_IF_ERROR(quantize_file(
-      options.in, options.out, *target, pool, [&](const QuantizeProgress& state) {
+  RECKON_RETURN_IF_ERROR(
+      quantize_file(options.in, options.out, *target, pool, [&](const QuantizeProgress& state) {
         progress.update(static_cast<double>(state.bytes_done), static_cast<double>(state.bytes),
                         fmt::format("{} {} -> {}", state.tensor, tensor_type_info(state.from).name,
                                     tensor_type_info(state.to).name));

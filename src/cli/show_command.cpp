@@ -243,10 +243,9 @@ void print_memory(const Shown& shown) {
                             format_bytes(at.f16.total_bytes()), format_bytes(at.q8.kv_bytes),
                             format_bytes(at.q8.total_bytes())));
   }
-  out().write(fmt::format("  {} are free now; weights take {}, buffers {}\n",
-                          format_bytes(shown.available_bytes),
-                          format_bytes(shown.f16_needs.weights_bytes),
-                          format_bytes(shown.f16_needs.working_bytes)));
+  out().write(fmt::format(
+      "  {} are free now; weights take {}, buffers {}\n", format_bytes(shown.available_bytes),
+      format_bytes(shown.f16_needs.weights_bytes), format_bytes(shown.f16_needs.working_bytes)));
 }
 
 void print(const Shown& shown) {

@@ -10,8 +10,8 @@
 #include "cli/interrupts.h"
 #include "cli/model_options.h"
 #include "cli/output.h"
-#include "cli/progress.h"
 #include "cli/program.h"
+#include "cli/progress.h"
 #include "engine/memory.h"
 #include "model/synth.h"
 
@@ -39,17 +39,15 @@ std::string list_of_shapes() {
 Status run_synth(const SynthCommandOptions& options) {
   const SynthShape* shape = find_synth_shape(options.shape);
   if (shape == nullptr) {
-    return usage_error(
-        fmt::format("SHAPE: expected one of these, found \"{}\":{}", options.shape,
-                    list_of_shapes()));
+    return usage_error(fmt::format("SHAPE: expected one of these, found \"{}\":{}", options.shape,
+                                   list_of_shapes()));
   }
   RECKON_ASSIGN(const SynthType type, parse_synth_type(options.type));
   ThreadPool pool(options.n_threads == 0 ? physical_core_count() : options.n_threads);
   const PollsForInterrupts interrupts;
   Progress progress(fmt::format("writing {}", options.out));
-  const SynthOptions synth{.type = type,
-                           .seed = options.seed,
-                           .tokenizer_from = options.tokenizer_from};
+  const SynthOptions synth{
+      .type = type, .seed = options.seed, .tokenizer_from = options.tokenizer_from};
   RECKON_RETURN_IF_ERROR(
       write_synth_model(*shape, synth, options.out, pool, [&](const SynthProgress& state) {
         progress.update(static_cast<double>(state.bytes_done), static_cast<double>(state.bytes));

@@ -18,7 +18,7 @@
 namespace reckon::cli {
 namespace {
 
-constexpr uint64_t kMaxBytes = uint64_t{64} << 20;
+constexpr uint64_t kMaxEditedBytes = uint64_t{64} << 20;
 
 class TemporaryFile {
  public:
@@ -67,8 +67,8 @@ Status run_editor(const std::string& path) {
     ::execlp("sh", "sh", "-c", script.c_str(), "sh", path.c_str(), nullptr);
     ::_exit(127);
   }
-  struct sigaction ignore {};
-  struct sigaction before {};
+  struct sigaction ignore{};
+  struct sigaction before{};
   ignore.sa_handler = SIG_IGN;
   ::sigaction(SIGINT, &ignore, &before);  // Ctrl-C is the editor's
   int status = 0;
@@ -84,7 +84,7 @@ Status run_editor(const std::string& path) {
 Result<std::string> edit_text(const std::string& text) {
   RECKON_ASSIGN(const TemporaryFile file, TemporaryFile::create(text));
   RECKON_RETURN_IF_ERROR(run_editor(file.path()));
-  RECKON_ASSIGN(std::string edited, read_file(file.path(), kMaxBytes));
+  RECKON_ASSIGN(std::string edited, read_file(file.path(), kMaxEditedBytes));
   if (edited.ends_with('\n') && !text.ends_with('\n')) edited.pop_back();
   return edited;
 }

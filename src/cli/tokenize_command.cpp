@@ -98,8 +98,9 @@ void add_tokenize_command(Program& program) {
       "  printf '[9707, 11]' | reckon tokenize -m model.gguf --decode",
       options, run_tokenize);
   add_model_option(*command, options->model);
-  CLI::Option* special = command->add_flag(
-      "--special", options->special, "Begin with BOS if the file says so, and parse special tokens");
+  CLI::Option* special =
+      command->add_flag("--special", options->special,
+                        "Begin with BOS if the file says so, and parse special tokens");
   CLI::Option* json =
       command->add_flag("--json", options->json, "Print one JSON object and nothing else");
   command

@@ -39,10 +39,10 @@ Status run_version(const VersionOptions& options) {
 
 void add_version_command(Program& program) {
   auto options = std::make_shared<VersionOptions>();
-  CLI::App* command =
-      add_command(program, "version", "Print the version and the kernels in use",
-                  "RECKON_ISA=scalar|avx2|avx512|neon picks other kernels; the answers are the same.",
-                  options, run_version);
+  CLI::App* command = add_command(
+      program, "version", "Print the version and the kernels in use",
+      "RECKON_ISA=scalar|avx2|avx512|neon picks other kernels; the answers are the same.", options,
+      run_version);
   command->add_flag("--json", options->json, "Print one JSON object and nothing else");
 }
 

@@ -106,8 +106,8 @@ Status check(const BenchOptions& options, const DecoderShape& shape) {
   const int64_t most = std::min(kMaxTokens, shape.context_length);
   RECKON_RETURN_IF_ERROR(in_range("prefill", options.prefill, most));
   RECKON_RETURN_IF_ERROR(in_range("decode", options.decode, most));
-  RECKON_RETURN_IF_ERROR(in_range("batch", options.batch,
-                                  std::min(kMaxBatch, shape.max_batch_tokens)));
+  RECKON_RETURN_IF_ERROR(
+      in_range("batch", options.batch, std::min(kMaxBatch, shape.max_batch_tokens)));
   return in_range("prefill and decode together", options.prefill + options.decode,
                   shape.context_length);
 }
@@ -185,9 +185,9 @@ Result<BenchResult> measure_speed(Decoder& decoder, const Model& model, kernels:
   result.prefill_tok_s = static_cast<double>(options.prefill) / prefill_s;
   result.decode_tok_s = n_decoded / decode_s;
   result.batch_decode_tok_s = n_decoded * static_cast<double>(options.batch) / batch_s;
-  result.read_gb_s = (static_cast<double>(weight_bytes_per_step(model)) +
-                      mean_positions * kv_bytes_per_position) *
-                     result.decode_tok_s * 1e-9;
+  result.read_gb_s =
+      (static_cast<double>(weight_bytes_per_step(model)) + mean_positions * kv_bytes_per_position) *
+      result.decode_tok_s * 1e-9;
   result.macs_g_s = prefill_macs(model, options.prefill) / prefill_s * 1e-9;
   return result;
 }

@@ -13,9 +13,7 @@ RequestId ControlTable::claim() {
   return 0;
 }
 
-void ControlTable::release(RequestId id) {
-  words_[slot(id)].store(0, std::memory_order_release);
-}
+void ControlTable::release(RequestId id) { words_[slot(id)].store(0, std::memory_order_release); }
 
 bool ControlTable::set(RequestId id, Flag flag) noexcept {
   std::atomic<uint64_t>& word = words_[slot(id)];

@@ -45,8 +45,7 @@ Request raw_request(const Tokenizer& tokenizer, std::string_view text) {
 }
 
 Conversation::Conversation(std::shared_ptr<const Tokenizer> tokenizer,
-                           std::shared_ptr<const ChatTemplate> chat_template,
-                           RenderOptions options)
+                           std::shared_ptr<const ChatTemplate> chat_template, RenderOptions options)
     : tokenizer_(std::move(tokenizer)),
       chat_template_(std::move(chat_template)),
       options_(std::move(options)) {
@@ -105,8 +104,8 @@ Result<Request> Conversation::request_from_thought(const std::string& thought) {
 }
 
 Result<Request> Conversation::request_with(const std::optional<std::string>& thought) const {
-  const bool asked = !messages_.empty() && (messages_.back().role == Role::kUser ||
-                                            messages_.back().role == Role::kTool);
+  const bool asked = !messages_.empty() &&
+                     (messages_.back().role == Role::kUser || messages_.back().role == Role::kTool);
   if (!asked) return usage_error("conversation: expected a user's turn at its end");
   return chat_request(*tokenizer_, *chat_template_, messages_, options_, thought);
 }

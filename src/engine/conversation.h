@@ -1,6 +1,6 @@
-// Messages -> requests, and completions -> messages: what chat keeps between turns. Earlier thoughts
-// are not kept in the history; the KV of what stays the same at the front is found again by the
-// prefix cache, and nothing is ever shifted.
+// Messages -> requests, and completions -> messages: what chat keeps between turns. Earlier
+// thoughts are not kept in the history; the KV of what stays the same at the front is found again
+// by the prefix cache, and nothing is ever shifted.
 #pragma once
 
 #include <memory>

@@ -1,5 +1,5 @@
-// One step: take in new requests, obey controls, let the scheduler plan a batch, run it, sample, and
-// pass each token through the reasoning tracker to the request's sink.
+// One step: take in new requests, obey controls, let the scheduler plan a batch, run it, sample,
+// and pass each token through the reasoning tracker to the request's sink.
 #include "engine/engine.h"
 
 #include <fmt/format.h>
@@ -58,7 +58,7 @@ struct Engine::Active {
   Clock::time_point submitted;
   std::optional<Clock::time_point> first_step;
   std::optional<Clock::time_point> first_logits;
-  int64_t n_prefilled = 0;                // computed before the first logits
+  int64_t n_prefilled = 0;  // computed before the first logits
   int64_t n_generated_by_first_logits = 0;
 };
 
@@ -69,12 +69,12 @@ Result<std::unique_ptr<Engine>> Engine::create(std::unique_ptr<Decoder> decoder,
   RECKON_CHECK(decoder != nullptr && tokenizer != nullptr);
   const DecoderShape& shape = decoder->shape();
   if (tokenizer->vocab_size() < 1 || tokenizer->vocab_size() > shape.vocab_size) {
-    return bad_file(fmt::format("tokenizer: expected 1 to {} tokens, as many as the model has, "
-                                "found {}",
-                                shape.vocab_size, tokenizer->vocab_size()));
+    return bad_file(
+        fmt::format("tokenizer: expected 1 to {} tokens, as many as the model has, "
+                    "found {}",
+                    shape.vocab_size, tokenizer->vocab_size()));
   }
-  const int64_t limit =
-      std::min(shape.context_length, shape.n_pages * shape.page_positions);
+  const int64_t limit = std::min(shape.context_length, shape.n_pages * shape.page_positions);
   if (options.context_length < 0 || options.context_length > limit) {
     return usage_error(fmt::format("context length: expected at most {}, found {}", limit,
                                    options.context_length));
@@ -84,8 +84,8 @@ Result<std::unique_ptr<Engine>> Engine::create(std::unique_ptr<Decoder> decoder,
                                    shape.max_batch_tokens, options.max_batch_tokens));
   }
   if (options.max_running < 1) {
-    return usage_error(fmt::format("sequences at once: expected at least 1, found {}",
-                                   options.max_running));
+    return usage_error(
+        fmt::format("sequences at once: expected at least 1, found {}", options.max_running));
   }
   const int64_t context = options.context_length == 0 ? limit : options.context_length;
   return std::unique_ptr<Engine>(new Engine(std::move(decoder), std::move(tokenizer),
@@ -178,8 +178,8 @@ Result<RequestId> Engine::submit(Request request, EventSink sink) try {
   submitted_.reserve(submitted_.size() + 1);
   const RequestId id = controls_.claim();
   if (id == 0) {
-    return failed(fmt::format("too many requests: expected at most {} at once",
-                              ControlTable::kSlots));
+    return failed(
+        fmt::format("too many requests: expected at most {} at once", ControlTable::kSlots));
   }
   active->id = id;
   active->sequence.order = id;

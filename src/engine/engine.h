@@ -97,13 +97,13 @@ class Engine {
   std::shared_ptr<const Tokenizer> tokenizer_;
   std::shared_ptr<const ChatTemplate> chat_template_;
   ThinkMarks marks_;
-  std::vector<TokenId> stop_tokens_;        // the template's, beside the tokenizer's own
+  std::vector<TokenId> stop_tokens_;         // the template's, beside the tokenizer's own
   std::vector<std::string> stop_spellings_;  // the template's that are no tokens here
   int64_t context_length_;
   Scheduler scheduler_;
   Sampler sampler_;
   std::vector<SequenceStep> steps_;
-  std::vector<float> logits_;  // [n wanted, vocab_size]
+  std::vector<float> logits_;                            // [n wanted, vocab_size]
   std::map<RequestId, std::unique_ptr<Active>> active_;  // by age
 
   ControlTable controls_;

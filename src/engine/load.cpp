@@ -9,7 +9,6 @@
 #include <utility>
 
 #include "base/thread_pool.h"
-#include "forward/cpu_decoder.h"
 #include "forward/kv_cache.h"
 
 namespace reckon {
@@ -19,17 +18,17 @@ constexpr int kMaxThreads = 1024;
 
 Status check(const LoadOptions& options) {
   if (options.n_threads < 0 || options.n_threads > kMaxThreads) {
-    return usage_error(fmt::format("threads: expected 1 to {}, or 0 for one a physical core, "
-                                   "found {}",
-                                   kMaxThreads, options.n_threads));
+    return usage_error(
+        fmt::format("threads: expected 1 to {}, or 0 for one a physical core, "
+                    "found {}",
+                    kMaxThreads, options.n_threads));
   }
   if (options.max_batch_tokens < 1 || options.max_batch_tokens > 8192) {
-    return usage_error(fmt::format("tokens of a batch: expected 1 to 8192, found {}",
-                                   options.max_batch_tokens));
+    return usage_error(
+        fmt::format("tokens of a batch: expected 1 to 8192, found {}", options.max_batch_tokens));
   }
   if (options.n_sequences < 1 || options.n_sequences > 1024) {
-    return usage_error(
-        fmt::format("sequences: expected 1 to 1024, found {}", options.n_sequences));
+    return usage_error(fmt::format("sequences: expected 1 to 1024, found {}", options.n_sequences));
   }
   return {};
 }
@@ -51,44 +50,62 @@ Status read_weights(const GgufFile& file, const LoadOptions& options) {
   return {};
 }
 
-Result<LoadedEngine> load(const std::string& path, const LoadOptions& options) {
+double ms_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
+      .count();
+}
+
+Result<LoadedDecoder> decoder_of(std::shared_ptr<const GgufFile> file, const LoadOptions& options,
+                                 std::optional<int64_t> n_positions) {
   const auto started = std::chrono::steady_clock::now();
   RECKON_RETURN_IF_ERROR(check(options));
   RECKON_ASSIGN(const kernels::KernelTable* table, kernels::default_table());
-  LoadedEngine loaded;
-  RECKON_ASSIGN(loaded.file, GgufFile::open(path));
+  LoadedDecoder loaded;
+  loaded.file = std::move(file);
   RECKON_ASSIGN(loaded.model, Model::load(loaded.file));
-  RECKON_ASSIGN(std::shared_ptr<const Tokenizer> tokenizer, Tokenizer::from_gguf(*loaded.file));
-  RECKON_ASSIGN(std::shared_ptr<const ChatTemplate> chat_template,
-                choose_chat_template(*loaded.file, options));
+  RECKON_ASSIGN(loaded.tokenizer, Tokenizer::from_gguf(*loaded.file));
 
   LoadReport& report = loaded.report;
   report.n_threads = options.n_threads == 0 ? physical_core_count() : options.n_threads;
   RECKON_ASSIGN(const int64_t available, available_memory());
-  const Result<MemoryPlan> plan =
-      plan_memory(memory_needs(*loaded.model, options, report.n_threads), available,
-                  options.context_length, options.paged);
-  if (!plan.ok()) return Error{plan.error().kind, path + ": " + plan.error().message};
+  MemoryNeeds needs = memory_needs(*loaded.model, options, report.n_threads);
+  if (n_positions) {
+    // Of all sequences together; the model's own limit holds for each, where it is used.
+    needs.model_context = *n_positions;
+    needs.n_sequences = 1;
+  }
+  const Result<MemoryPlan> plan = plan_memory(
+      needs, available, n_positions ? n_positions : options.context_length, options.paged);
+  if (!plan.ok())
+    return Error{plan.error().kind, loaded.file->path() + ": " + plan.error().message};
   report.memory = *plan;
   report.kernels = table->name;
   report.kv_type = options.kv_type;
-  if (chat_template != nullptr) report.chat_template_name = chat_template->name();
-
-  const int64_t context = report.memory.context_length;
-  report.n_pages = (context + kPagePositions - 1) / kPagePositions * options.n_sequences;
-  RECKON_ASSIGN(std::unique_ptr<Decoder> decoder,
+  report.n_pages = (plan->context_length + kPagePositions - 1) / kPagePositions * needs.n_sequences;
+  RECKON_ASSIGN(loaded.decoder,
                 CpuDecoder::create(loaded.model, {.n_pages = report.n_pages,
                                                   .kv_type = options.kv_type,
                                                   .max_batch_tokens = options.max_batch_tokens,
                                                   .n_threads = report.n_threads,
                                                   .kernels = table}));
-  RECKON_ASSIGN(loaded.engine,
-                Engine::create(std::move(decoder), std::move(tokenizer), std::move(chat_template),
-                               {.context_length = context}));
   if (!options.paged) RECKON_RETURN_IF_ERROR(read_weights(*loaded.file, options));
-  report.load_ms = std::chrono::duration<double, std::milli>(
-                       std::chrono::steady_clock::now() - started)
-                       .count();
+  report.load_ms = ms_since(started);
+  return loaded;
+}
+
+Result<LoadedEngine> engine_of(const std::string& path, const LoadOptions& options) {
+  const auto started = std::chrono::steady_clock::now();
+  RECKON_ASSIGN(std::shared_ptr<const GgufFile> file, GgufFile::open(path));
+  RECKON_ASSIGN(std::shared_ptr<const ChatTemplate> chat_template,
+                choose_chat_template(*file, options));
+  RECKON_ASSIGN(LoadedDecoder parts, decoder_of(std::move(file), options, std::nullopt));
+  LoadedEngine loaded{parts.file, parts.model, nullptr, parts.report};
+  if (chat_template != nullptr) loaded.report.chat_template_name = chat_template->name();
+  RECKON_ASSIGN(
+      loaded.engine,
+      Engine::create(std::move(parts.decoder), std::move(parts.tokenizer), std::move(chat_template),
+                     {.context_length = loaded.report.memory.context_length}));
+  loaded.report.load_ms = ms_since(started);
   return loaded;
 }
 
@@ -126,8 +143,16 @@ Result<std::shared_ptr<const ChatTemplate>> choose_chat_template(const GgufFile&
   return std::shared_ptr<const ChatTemplate>();
 }
 
+Result<LoadedDecoder> load_decoder(const std::string& path, const LoadOptions& options,
+                                   std::optional<int64_t> n_positions) try {
+  RECKON_ASSIGN(std::shared_ptr<const GgufFile> file, GgufFile::open(path));
+  return decoder_of(std::move(file), options, n_positions);
+} catch (const std::bad_alloc&) {
+  return failed(path + ": out of memory while loading");
+}
+
 Result<LoadedEngine> load_engine(const std::string& path, const LoadOptions& options) try {
-  return load(path, options);
+  return engine_of(path, options);
 } catch (const std::bad_alloc&) {
   return failed(path + ": out of memory while loading");
 }

@@ -11,10 +11,12 @@
 #include "base/result.h"
 #include "engine/engine.h"
 #include "engine/memory.h"
+#include "forward/cpu_decoder.h"
 #include "gguf/gguf_file.h"
 #include "kernels/kernels.h"
 #include "model/model.h"
 #include "tokenizer/chat_template.h"
+#include "tokenizer/tokenizer.h"
 
 namespace reckon {
 
@@ -23,7 +25,7 @@ struct LoadOptions {
   int64_t n_sequences = 1;                // how many of that length must fit at once
   int n_threads = 0;                      // 0: one a physical core
   kernels::KvType kv_type = kernels::KvType::kF16;
-  bool paged = false;                     // the weights may be larger than memory
+  bool paged = false;  // the weights may be larger than memory
   int64_t max_batch_tokens = 256;
   // A template's name or the path of a file that describes one; empty: the model file's own.
   std::string chat_template;
@@ -39,10 +41,19 @@ struct LoadReport {
   MemoryPlan memory;
   int64_t n_pages = 0;
   int n_threads = 0;
-  std::string kernels;             // the instruction set: "avx2"
+  std::string kernels;  // the instruction set: "avx2"
   kernels::KvType kv_type = kernels::KvType::kF16;
   std::string chat_template_name;  // empty without one
   double load_ms = 0;
+};
+
+// A model that computes, for those who drive step() themselves.
+struct LoadedDecoder {
+  std::shared_ptr<const GgufFile> file;
+  std::shared_ptr<const Model> model;
+  std::shared_ptr<const Tokenizer> tokenizer;
+  std::unique_ptr<CpuDecoder> decoder;
+  LoadReport report;
 };
 
 struct LoadedEngine {
@@ -52,9 +63,14 @@ struct LoadedEngine {
   LoadReport report;
 };
 
-// Errors: kBadFile for the file, kUsage for the options, kFailed when memory is short (nothing large
-// has been touched then).
+// Errors: kBadFile for the file, kUsage for the options, kFailed when memory is short (nothing
+// large has been touched then).
 Result<LoadedEngine> load_engine(const std::string& path, const LoadOptions& options);
+
+// As load_engine, without an engine and a template: with pages for n_positions in all, however the
+// caller shares them out among sequences, or, where that is empty, for what the options say.
+Result<LoadedDecoder> load_decoder(const std::string& path, const LoadOptions& options,
+                                   std::optional<int64_t> n_positions = {});
 
 // What a model needs under these options; also for `show`, which predicts memory by context.
 MemoryNeeds memory_needs(const Model& model, const LoadOptions& options, int n_threads);

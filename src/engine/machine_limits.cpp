@@ -186,7 +186,8 @@ MacLoop densest_macs() {
 
 Result<double> measure_read_limit(ThreadPool& pool) {
   RECKON_ASSIGN(const int64_t available, available_memory());
-  const size_t wanted = std::min(kReadBytes, static_cast<size_t>(std::max<int64_t>(0, available / 4)));
+  const size_t wanted =
+      std::min(kReadBytes, static_cast<size_t>(std::max<int64_t>(0, available / 4)));
   const size_t bytes = wanted / kReadPiece * kReadPiece;
   const ReadBuffer buffer(bytes);
   if (bytes == 0 || buffer.data() == nullptr) {

@@ -165,8 +165,7 @@ std::string advice(const MemoryNeeds& needs, int64_t wanted, int64_t room, bool 
 
 Result<int64_t> available_memory(const std::string& root) {
   const std::optional<std::string> meminfo = kernel_file(root + "/proc/meminfo");
-  const std::optional<int64_t> kib =
-      meminfo ? field(*meminfo, "MemAvailable:") : std::nullopt;
+  const std::optional<int64_t> kib = meminfo ? field(*meminfo, "MemAvailable:") : std::nullopt;
   if (!kib) return failed("/proc/meminfo: expected a line MemAvailable, found none");
   const int64_t machine = *kib * 1024;
   return std::min(machine, left_in_control_groups(root).value_or(machine));
@@ -175,9 +174,10 @@ Result<int64_t> available_memory(const std::string& root) {
 Result<MemoryPlan> plan_memory(const MemoryNeeds& needs, int64_t available_bytes,
                                std::optional<int64_t> wanted_context, bool paged) {
   if (wanted_context && (*wanted_context < 1 || *wanted_context > needs.model_context)) {
-    return usage_error(fmt::format("context: expected 1 to {} tokens, the model's own limit, "
-                                   "found {}",
-                                   needs.model_context, *wanted_context));
+    return usage_error(
+        fmt::format("context: expected 1 to {} tokens, the model's own limit, "
+                    "found {}",
+                    needs.model_context, *wanted_context));
   }
   const int64_t room = usable(available_bytes);
   const int64_t fixed = needs.working_bytes + (paged ? 0 : needs.weights_bytes);
@@ -190,11 +190,10 @@ Result<MemoryPlan> plan_memory(const MemoryNeeds& needs, int64_t available_bytes
   if (none_fits) plan.context_length = std::min(kLeastContext, needs.model_context);
   plan.kv_bytes = kv_bytes(needs, plan.context_length);
   if (none_fits || fixed + plan.kv_bytes > room) {
-    return failed(fmt::format("needs {} weights + {} cache at {}; {} free{}",
-                              format_bytes(needs.weights_bytes),
-                              format_bytes(plan.kv_bytes + plan.working_bytes),
-                              format_context(plan.context_length), format_bytes(available_bytes),
-                              advice(needs, plan.context_length, room, paged)));
+    return failed(fmt::format(
+        "needs {} weights + {} cache at {}; {} free{}", format_bytes(needs.weights_bytes),
+        format_bytes(plan.kv_bytes + plan.working_bytes), format_context(plan.context_length),
+        format_bytes(available_bytes), advice(needs, plan.context_length, room, paged)));
   }
   return plan;
 }

@@ -63,11 +63,11 @@ class Scorer {
  private:
   Status step(std::span<const TokenId> tokens, int64_t at, int64_t n, int64_t n_logits) {
     logits_.resize(static_cast<size_t>(n_logits * decoder_.shape().vocab_size));
-    const SequenceStep part{.tokens = tokens.subspan(static_cast<size_t>(at),
-                                                     static_cast<size_t>(n)),
-                            .first_position = at,
-                            .pages = pages_,
-                            .n_logits = n_logits};
+    const SequenceStep part{
+        .tokens = tokens.subspan(static_cast<size_t>(at), static_cast<size_t>(n)),
+        .first_position = at,
+        .pages = pages_,
+        .n_logits = n_logits};
     return decoder_.step(std::span(&part, 1), logits_);
   }
 
@@ -105,8 +105,8 @@ Status check(const Decoder& decoder, int64_t context, size_t n_tokens) {
   const DecoderShape& shape = decoder.shape();
   const int64_t most = std::min(shape.context_length, shape.n_pages * shape.page_positions);
   if (context < kLeastContext || context > most) {
-    return usage_error(fmt::format("context: expected {} to {} tokens, found {}", kLeastContext,
-                                   most, context));
+    return usage_error(
+        fmt::format("context: expected {} to {} tokens, found {}", kLeastContext, most, context));
   }
   if (static_cast<int64_t>(n_tokens) < 2 * context) {
     return usage_error(fmt::format(
@@ -128,8 +128,8 @@ Result<Perplexity> measure_perplexity(Decoder& decoder, const Tokenizer& tokeniz
   const int64_t n_chunks = static_cast<int64_t>(tokens.size()) / context;
   Scorer scorer(decoder, context);
   for (int64_t chunk = 0; chunk < n_chunks; ++chunk) {
-    const std::span<TokenId> part = std::span(tokens).subspan(
-        static_cast<size_t>(chunk * context), static_cast<size_t>(context));
+    const std::span<TokenId> part = std::span(tokens).subspan(static_cast<size_t>(chunk * context),
+                                                              static_cast<size_t>(context));
     if (bos) part[0] = tokenizer.bos();  // in the place of the token that stands there
     RECKON_RETURN_IF_ERROR(scorer.score_chunk(part));
     if (progress && !progress({.chunks_done = chunk + 1,

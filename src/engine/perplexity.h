@@ -1,5 +1,6 @@
-// How well a model predicts a text, by llama-perplexity's method: the text in chunks of the context,
-// each begun afresh with BOS where the model wants one, and of each chunk the second half scored.
+// How well a model predicts a text, by llama-perplexity's method: the text in chunks of the
+// context, each begun afresh with BOS where the model wants one, and of each chunk the second half
+// scored.
 #pragma once
 
 #include <cstdint>

@@ -25,9 +25,9 @@ class PrefixCache {
 
   // What is known of a sequence. The caller becomes a holder of every page named here.
   struct Match {
-    std::vector<PageId> pages;         // full ones, shared as they are
-    CacheNode tail = kCacheRoot;       // the node of the last of them
-    PageId partial_page = kNoPage;     // one whose first positions fit: to be copied, not shared
+    std::vector<PageId> pages;      // full ones, shared as they are
+    CacheNode tail = kCacheRoot;    // the node of the last of them
+    PageId partial_page = kNoPage;  // one whose first positions fit: to be copied, not shared
     int64_t partial_positions = 0;
   };
   // The longest match of tokens' beginning. salt separates those who must not see each other's.

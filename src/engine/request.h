@@ -50,9 +50,9 @@ struct Usage {
 };
 
 struct Timings {
-  double wait_ms = 0;     // from submission to the first step
-  double prefill_ms = 0;  // from there to the first token
-  double decode_ms = 0;   // from there to the end
+  double wait_ms = 0;          // from submission to the first step
+  double prefill_ms = 0;       // from there to the first token
+  double decode_ms = 0;        // from there to the end
   int64_t prefill_tokens = 0;  // computed in prefill_ms
   int64_t decode_tokens = 0;   // generated in decode_ms: all but the first
 
@@ -98,7 +98,7 @@ using EventSink = std::function<void(RequestId, const Event&)>;
 struct Completion {
   std::string thinking;
   std::string answer;
-  std::vector<TokenId> tokens;  // as generated, forced ones and the end token too
+  std::vector<TokenId> tokens;          // as generated, forced ones and the end token too
   std::vector<TokenLogprobs> logprobs;  // of the sampled tokens, if asked for
   FinishReason finish_reason = FinishReason::kStop;
   Usage usage;

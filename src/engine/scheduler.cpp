@@ -13,9 +13,9 @@ namespace {
 constexpr int64_t kWorthWaiting = 4;
 
 void insert_by_age(std::vector<Sequence*>& list, Sequence* sequence) {
-  const auto place = std::lower_bound(
-      list.begin(), list.end(), sequence,
-      [](const Sequence* a, const Sequence* b) { return a->order < b->order; });
+  const auto place =
+      std::lower_bound(list.begin(), list.end(), sequence,
+                       [](const Sequence* a, const Sequence* b) { return a->order < b->order; });
   list.insert(place, sequence);
 }
 
@@ -92,8 +92,8 @@ bool Scheduler::worth_waiting(const Sequence& candidate) const {
   for (const Sequence* other : running_) {
     if (other->salt != candidate.salt || other->n_pending() <= 1) continue;
     const std::span<const TokenId> wanted = reusable(candidate);
-    const auto end = std::mismatch(wanted.begin(), wanted.end(), other->tokens.begin(),
-                                   other->tokens.end());
+    const auto end =
+        std::mismatch(wanted.begin(), wanted.end(), other->tokens.begin(), other->tokens.end());
     int64_t n_shared = end.first - wanted.begin();
     // Pages become known when they are full, and the last one at the prefill's end.
     const bool ends_in_last_page =
@@ -155,9 +155,8 @@ void Scheduler::share_out() {
     });
     by_wait.resize(static_cast<size_t>(left));
     for (Sequence* sequence : by_wait) batch_.push_back({sequence, 1, false});
-    std::sort(batch_.begin(), batch_.end(), [](const Share& a, const Share& b) {
-      return a.sequence->order < b.sequence->order;
-    });
+    std::sort(batch_.begin(), batch_.end(),
+              [](const Share& a, const Share& b) { return a.sequence->order < b.sequence->order; });
   }
   left -= static_cast<int64_t>(batch_.size());
   for (Share& share : batch_) {
@@ -233,10 +232,9 @@ void Scheduler::commit() {
 void Scheduler::publish_full_pages(Sequence* sequence) {
   while ((sequence->n_known_pages + 1) * page_positions_ <= sequence->n_computed) {
     const int64_t i = sequence->n_known_pages;
-    const std::span<const TokenId> tokens =
-        std::span(sequence->tokens)
-            .subspan(static_cast<size_t>(i * page_positions_),
-                     static_cast<size_t>(page_positions_));
+    const std::span<const TokenId> tokens = std::span(sequence->tokens)
+                                                .subspan(static_cast<size_t>(i * page_positions_),
+                                                         static_cast<size_t>(page_positions_));
     sequence->tail = cache_.insert(sequence->salt, sequence->tail, tokens,
                                    sequence->pages[static_cast<size_t>(i)]);
     ++sequence->n_known_pages;
@@ -247,9 +245,8 @@ void Scheduler::publish_partial_page(Sequence* sequence) {
   const int64_t begin = sequence->n_known_pages * page_positions_;
   const int64_t n = sequence->n_computed - begin;
   if (n <= 0) return;
-  const std::span<const TokenId> tokens = std::span(sequence->tokens)
-                                              .subspan(static_cast<size_t>(begin),
-                                                       static_cast<size_t>(n));
+  const std::span<const TokenId> tokens =
+      std::span(sequence->tokens).subspan(static_cast<size_t>(begin), static_cast<size_t>(n));
   cache_.insert(sequence->salt, sequence->tail, tokens,
                 sequence->pages[static_cast<size_t>(sequence->n_known_pages)]);
 }

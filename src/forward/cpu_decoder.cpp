@@ -1,6 +1,6 @@
 // The layers, in the order of the paper's equations: norm, attention, norm, SwiGLU (Touvron et al.
-// 2023, section 2.2). Every loop is cut into pieces whose arithmetic is fixed; the pool only decides
-// who takes which.
+// 2023, section 2.2). Every loop is cut into pieces whose arithmetic is fixed; the pool only
+// decides who takes which.
 #include "forward/cpu_decoder.h"
 
 #include <fmt/format.h>
@@ -21,9 +21,9 @@
 namespace reckon {
 namespace {
 
-using kernels::ActivationFormat;
 using kernels::activation_format;
 using kernels::activation_row_bytes;
+using kernels::ActivationFormat;
 
 // Rows of a product one piece computes: a few hundred kilobytes of weights at the model's widths,
 // so that handing out costs nothing and slow cores still get their share.
@@ -38,8 +38,8 @@ class AlignedBuffer {
   AlignedBuffer() = default;
   explicit AlignedBuffer(size_t bytes) {
     const size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
-    data_.reset(static_cast<std::byte*>(
-        std::aligned_alloc(kAlignment, std::max(rounded, kAlignment))));
+    data_.reset(
+        static_cast<std::byte*>(std::aligned_alloc(kAlignment, std::max(rounded, kAlignment))));
     if (data_ == nullptr) throw std::bad_alloc();
   }
   std::byte* bytes() const { return data_.get(); }
@@ -71,17 +71,16 @@ struct ScratchPlan {
         gate(n_tokens * c.ffn_dim),
         up(n_tokens * c.ffn_dim),
         rotary(n_tokens * c.n_rotated),
-        attention(static_cast<int64_t>(kernels::attention_scratch_floats(
-                      c.n_heads / c.n_kv_heads, c.head_dim)) *
+        attention(static_cast<int64_t>(
+                      kernels::attention_scratch_floats(c.n_heads / c.n_kv_heads, c.head_dim)) *
                   n_threads),
         packed_bytes(n_tokens * packed_row_bytes(widest_input(c))) {}
 
   // A quantised row takes at most what its elements and a generous share of scales take.
   static int64_t packed_row_bytes(int64_t n) {
     const int64_t padded = (n + 255) / 256 * 256;
-    return static_cast<int64_t>(
-        std::max(activation_row_bytes(ActivationFormat::kQ8_32, padded),
-                 activation_row_bytes(ActivationFormat::kQ8_256, padded)));
+    return static_cast<int64_t>(std::max(activation_row_bytes(ActivationFormat::kQ8_32, padded),
+                                         activation_row_bytes(ActivationFormat::kQ8_256, padded)));
   }
 
   int64_t total_bytes() const {
@@ -136,10 +135,8 @@ int64_t cpu_decoder_scratch_bytes(const ModelConfig& config, int64_t max_batch_t
 Result<std::unique_ptr<CpuDecoder>> CpuDecoder::create(std::shared_ptr<const Model> model,
                                                        const CpuDecoderOptions& options) try {
   RECKON_CHECK(options.kernels != nullptr && options.max_batch_tokens >= 1);
-  RECKON_ASSIGN(KvCache cache,
-                KvCache::create(model->config(), options.kv_type, options.n_pages));
-  return std::unique_ptr<CpuDecoder>(
-      new CpuDecoder(std::move(model), options, std::move(cache)));
+  RECKON_ASSIGN(KvCache cache, KvCache::create(model->config(), options.kv_type, options.n_pages));
+  return std::unique_ptr<CpuDecoder>(new CpuDecoder(std::move(model), options, std::move(cache)));
 } catch (const std::bad_alloc&) {
   return failed("out of memory for the decoder's working buffers");
 }
@@ -157,8 +154,8 @@ CpuDecoder::CpuDecoder(std::shared_ptr<const Model> model, const CpuDecoderOptio
             .context_length = config.context_length,
             .max_batch_tokens = options.max_batch_tokens};
   places_.reserve(static_cast<size_t>(options.max_batch_tokens));
-  scratch_ = std::make_unique<Scratch>(
-      ScratchPlan(config, options.max_batch_tokens, options.n_threads));
+  scratch_ =
+      std::make_unique<Scratch>(ScratchPlan(config, options.max_batch_tokens, options.n_threads));
 }
 
 CpuDecoder::~CpuDecoder() = default;
@@ -231,10 +228,9 @@ void CpuDecoder::attention_block(int64_t layer, std::span<const SequenceStep> ba
   float* normed = scratch_->normed.floats();
 
   normalise(hidden, weights.attn_norm, n_tokens, normed);
-  const std::array<Product, 3> projections = {
-      Product{&weights.attn_q, scratch_->queries.floats()},
-      Product{&weights.attn_k, scratch_->keys.floats()},
-      Product{&weights.attn_v, scratch_->values.floats()}};
+  const std::array<Product, 3> projections = {Product{&weights.attn_q, scratch_->queries.floats()},
+                                              Product{&weights.attn_k, scratch_->keys.floats()},
+                                              Product{&weights.attn_v, scratch_->values.floats()}};
   multiply(normed, n_tokens, projections);
   rotate_and_store(layer, batch);
   attend(layer, batch);
@@ -302,9 +298,9 @@ void CpuDecoder::attend(int64_t layer, std::span<const SequenceStep> batch) {
     const int64_t h = piece % config.n_kv_heads;
     const TokenPlace& place = places_[static_cast<size_t>(t)];
     const size_t n_pages = batch[static_cast<size_t>(place.sequence)].pages.size();
-    const std::byte* const* page_k =
-        rows.data() + scratch_->first_page_row[static_cast<size_t>(place.sequence)] +
-        static_cast<size_t>(h) * 2 * n_pages;
+    const std::byte* const* page_k = rows.data() +
+                                     scratch_->first_page_row[static_cast<size_t>(place.sequence)] +
+                                     static_cast<size_t>(h) * 2 * n_pages;
     const int64_t first_query = t * config.q_dim() + h * group * config.head_dim;
     kernels_.attention({.queries = scratch_->queries.floats() + first_query,
                         .out = scratch_->attended.floats() + first_query,

@@ -17,9 +17,10 @@ using PageId = int32_t;
 // decoded token.
 struct SequenceStep {
   std::span<const TokenId> tokens;
-  int64_t first_position = 0;     // tokens[0]'s place in its sequence; earlier ones are cached
-  std::span<const PageId> pages;  // of the whole sequence: position p is in pages[p / page_positions]
-  int64_t n_logits = 0;           // how many of the last tokens' logits are wanted
+  int64_t first_position = 0;  // tokens[0]'s place in its sequence; earlier ones are cached
+  std::span<const PageId>
+      pages;             // of the whole sequence: position p is in pages[p / page_positions]
+  int64_t n_logits = 0;  // how many of the last tokens' logits are wanted
 };
 
 struct DecoderShape {

@@ -16,12 +16,11 @@ int64_t kv_page_bytes(const ModelConfig& config, kernels::KvType type) {
   return config.n_layers * 2 * config.n_kv_heads * kPagePositions * row;
 }
 
-Result<KvCache> KvCache::create(const ModelConfig& config, kernels::KvType type,
-                                int64_t n_pages) {
+Result<KvCache> KvCache::create(const ModelConfig& config, kernels::KvType type, int64_t n_pages) {
   if (type == kernels::KvType::kQ8 && config.head_dim % 32 != 0) {
-    return usage_error(fmt::format(
-        "KV type q8: expected heads of a multiple of 32 elements, found {}: use f16",
-        config.head_dim));
+    return usage_error(
+        fmt::format("KV type q8: expected heads of a multiple of 32 elements, found {}: use f16",
+                    config.head_dim));
   }
   KvCache cache;
   cache.type_ = type;
@@ -29,16 +28,16 @@ Result<KvCache> KvCache::create(const ModelConfig& config, kernels::KvType type,
   cache.n_kv_heads_ = config.n_kv_heads;
   cache.row_bytes_ = static_cast<int64_t>(kernels::kv_row_bytes(type, config.head_dim));
   cache.page_bytes_ = kv_page_bytes(config, type);
-  const auto bytes = checked_mul(static_cast<uint64_t>(cache.page_bytes_),
-                                 static_cast<uint64_t>(n_pages));
+  const auto bytes =
+      checked_mul(static_cast<uint64_t>(cache.page_bytes_), static_cast<uint64_t>(n_pages));
   void* data = MAP_FAILED;
   if (bytes) {
     data = ::mmap(nullptr, *bytes, PROT_READ | PROT_WRITE,
                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   }
   if (data == MAP_FAILED) {
-    return failed(fmt::format("KV cache: no room for {} pages of {} bytes", n_pages,
-                              cache.page_bytes_));
+    return failed(
+        fmt::format("KV cache: no room for {} pages of {} bytes", n_pages, cache.page_bytes_));
   }
   cache.data_ = static_cast<std::byte*>(data);
   return cache;

@@ -22,7 +22,8 @@ int64_t kv_page_bytes(const ModelConfig& config, kernels::KvType type);
 class KvCache {
  public:
   // Reserves address space for all pages; the system gives memory as pages are first written.
-  // Errors: kUsage when the head size does not fit the type, kFailed when there is no address space.
+  // Errors: kUsage when the head size does not fit the type, kFailed when there is no address
+  // space.
   static Result<KvCache> create(const ModelConfig& config, kernels::KvType type, int64_t n_pages);
 
   KvCache(KvCache&& other) noexcept;

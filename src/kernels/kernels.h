@@ -1,7 +1,8 @@
 // The arithmetic, as raw-pointer functions behind one table. The table for the best instruction set
-// the processor (and the operating system) offers is chosen once; RECKON_ISA=scalar|avx2|avx512|neon
-// overrides. Every table gives the same bits: docs/numerics.md fixes each operation's order, tests
-// compare with memcmp. Functions are noexcept and unchecked: the callers prove the shapes once.
+// the processor (and the operating system) offers is chosen once;
+// RECKON_ISA=scalar|avx2|avx512|neon overrides. Every table gives the same bits: docs/numerics.md
+// fixes each operation's order, tests compare with memcmp. Functions are noexcept and unchecked:
+// the callers prove the shapes once.
 #pragma once
 
 #include <cstddef>

@@ -13,7 +13,8 @@ namespace {
 // 1.5 * 2^52: adding it rounds to a whole number, to nearest even, left in the low mantissa bits.
 constexpr double kRoundShift = 0x1.8p52;
 constexpr double kLog2E = 0x1.71547652b82fep0;
-// ln 2 in two parts; the high one ends in eleven zero bits, so that n times it is exact, |n| <= 1100.
+// ln 2 in two parts; the high one ends in eleven zero bits, so that n times it is exact, |n| <=
+// 1100.
 constexpr double kLn2High = 0x1.62e42fefa38p-1;
 constexpr double kLn2Low = 0x1.ef35793c7673p-45;
 // pi / 2 in three parts.
@@ -29,13 +30,15 @@ struct Rounded {
 };
 Rounded round_even(double x) {
   const double shifted = x + kRoundShift;
-  const auto integer = static_cast<int64_t>(std::bit_cast<uint64_t>(shifted) -
-                                            std::bit_cast<uint64_t>(kRoundShift));
+  const auto integer =
+      static_cast<int64_t>(std::bit_cast<uint64_t>(shifted) - std::bit_cast<uint64_t>(kRoundShift));
   return {shifted - kRoundShift, integer};
 }
 
 // 2^n for a normal result.
-double power_of_two(int64_t n) { return std::bit_cast<double>(static_cast<uint64_t>(n + 1023) << 52); }
+double power_of_two(int64_t n) {
+  return std::bit_cast<double>(static_cast<uint64_t>(n + 1023) << 52);
+}
 
 // terms[0] + x (terms[1] + x (...)), innermost first.
 template <size_t n>
@@ -47,8 +50,8 @@ double horner(double x, const double (&terms)[n]) {
 
 // 1/2!, 1/3!, ... 1/14!: after them the series of e^r leaves less than 2^-60 for |r| <= ln(2) / 2.
 constexpr double kExpTerms[] = {
-    1.0 / 2,         1.0 / 6,          1.0 / 24,          1.0 / 120,       1.0 / 720,
-    1.0 / 5040,      1.0 / 40320,      1.0 / 362880,      1.0 / 3628800,   1.0 / 39916800,
+    1.0 / 2,         1.0 / 6,          1.0 / 24,          1.0 / 120,     1.0 / 720,
+    1.0 / 5040,      1.0 / 40320,      1.0 / 362880,      1.0 / 3628800, 1.0 / 39916800,
     1.0 / 479001600, 1.0 / 6227020800, 1.0 / 87178291200,
 };
 
@@ -60,11 +63,11 @@ constexpr double kLogTerms[] = {
 
 // sin r = r + r^3 (-1/3! + r^2/5! - ...), cos r = 1 - r^2/2 + r^4 (1/4! - ...), |r| <= pi / 4.
 constexpr double kSineTerms[] = {
-    -1.0 / 6,       1.0 / 120,        -1.0 / 5040,          1.0 / 362880,
+    -1.0 / 6,        1.0 / 120,        -1.0 / 5040,          1.0 / 362880,
     -1.0 / 39916800, 1.0 / 6227020800, -1.0 / 1307674368000, 1.0 / 355687428096000,
 };
 constexpr double kCosineTerms[] = {
-    1.0 / 24,        -1.0 / 720,          1.0 / 40320,          -1.0 / 3628800,
+    1.0 / 24,        -1.0 / 720,         1.0 / 40320,          -1.0 / 3628800,
     1.0 / 479001600, -1.0 / 87178291200, 1.0 / 20922789888000, -1.0 / 6402373705728000,
 };
 

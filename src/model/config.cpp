@@ -53,17 +53,18 @@ class ConfigReader {
     if (const auto* i = std::get_if<int64_t>(&value->data)) number = static_cast<double>(*i);
     if (const auto* f = std::get_if<double>(&value->data)) number = *f;
     if (number == neutral) return {};
-    return bad_file(fmt::format("{}: {}: expected {} (reckon knows no other arithmetic here), "
-                                "found {}",
-                                file_.path(), key(suffix), neutral,
-                                std::isnan(number) ? "something else" : fmt::format("{}", number)));
+    return bad_file(
+        fmt::format("{}: {}: expected {} (reckon knows no other arithmetic here), "
+                    "found {}",
+                    file_.path(), key(suffix), neutral,
+                    std::isnan(number) ? "something else" : fmt::format("{}", number)));
   }
 
  private:
   Result<int64_t> in_range(std::string_view suffix, uint64_t value, uint64_t max) const {
     if (value >= 1 && value <= max) return static_cast<int64_t>(value);
-    return bad_file(fmt::format("{}: {}: expected 1 to {}, found {}", file_.path(), key(suffix),
-                                max, value));
+    return bad_file(
+        fmt::format("{}: {}: expected 1 to {}, found {}", file_.path(), key(suffix), max, value));
   }
 
   const GgufFile& file_;
@@ -135,13 +136,13 @@ Status check_keys(const GgufFile& file, const std::string& architecture,
 }
 
 Status read_rope(const GgufFile& file, const ConfigReader& reader, ModelConfig& config) {
-  RECKON_ASSIGN(config.n_rotated, reader.optional("rope.dimension_count", kMaxDim,
-                                                  config.head_dim));
+  RECKON_ASSIGN(config.n_rotated,
+                reader.optional("rope.dimension_count", kMaxDim, config.head_dim));
   if (config.n_rotated % 2 != 0 || config.n_rotated > config.head_dim) {
-    return bad_file(fmt::format("{}: {}: expected an even number up to the head's {} elements, "
-                                "found {}",
-                                file.path(), reader.key("rope.dimension_count"), config.head_dim,
-                                config.n_rotated));
+    return bad_file(fmt::format(
+        "{}: {}: expected an even number up to the head's {} elements, "
+        "found {}",
+        file.path(), reader.key("rope.dimension_count"), config.head_dim, config.n_rotated));
   }
   RECKON_ASSIGN(config.rope_theta, reader.optional_float("rope.freq_base", 10000.0));
   if (!(config.rope_theta >= 1.0 && config.rope_theta <= 1e12)) {
@@ -154,16 +155,18 @@ Status read_rope(const GgufFile& file, const ConfigReader& reader, ModelConfig& 
   if (!type || *type == "none") {
     // Without a type, older files mean linear scaling by the factor; reckon asks for the type.
     if (!type && factor != 1.0) {
-      return bad_file(fmt::format("{}: {}: expected beside rope.scaling.factor {}, found no such "
-                                  "key",
-                                  file.path(), reader.key("rope.scaling.type"), factor));
+      return bad_file(
+          fmt::format("{}: {}: expected beside rope.scaling.factor {}, found no such "
+                      "key",
+                      file.path(), reader.key("rope.scaling.type"), factor));
     }
     return {};
   }
   if (*type != "linear") {
-    return bad_file(fmt::format("{}: {}: expected \"none\" or \"linear\" (llama3 scaling comes as "
-                                "the tensor rope_freqs.weight), found \"{}\"",
-                                file.path(), reader.key("rope.scaling.type"), *type));
+    return bad_file(
+        fmt::format("{}: {}: expected \"none\" or \"linear\" (llama3 scaling comes as "
+                    "the tensor rope_freqs.weight), found \"{}\"",
+                    file.path(), reader.key("rope.scaling.type"), *type));
   }
   if (!(factor >= 1.0 && factor <= 1e6)) {
     return bad_file(fmt::format("{}: {}: expected 1 to 1e6, found {}", file.path(),
@@ -178,9 +181,9 @@ Status read_attention(const GgufFile& file, const ConfigReader& reader, ModelCon
   RECKON_ASSIGN(config.n_kv_heads,
                 reader.optional("attention.head_count_kv", kMaxHeads, config.n_heads));
   if (config.n_heads % config.n_kv_heads != 0) {
-    return bad_file(fmt::format("{}: {}: expected a divisor of the {} heads, found {}",
-                                file.path(), reader.key("attention.head_count_kv"),
-                                config.n_heads, config.n_kv_heads));
+    return bad_file(fmt::format("{}: {}: expected a divisor of the {} heads, found {}", file.path(),
+                                reader.key("attention.head_count_kv"), config.n_heads,
+                                config.n_kv_heads));
   }
   if (file.find(reader.key("attention.key_length")) == nullptr &&
       config.d_model % config.n_heads != 0) {
@@ -188,8 +191,8 @@ Status read_attention(const GgufFile& file, const ConfigReader& reader, ModelCon
                                 file.path(), reader.key("attention.head_count"), config.d_model,
                                 config.n_heads));
   }
-  RECKON_ASSIGN(config.head_dim, reader.optional("attention.key_length", kMaxDim,
-                                                 config.d_model / config.n_heads));
+  RECKON_ASSIGN(config.head_dim,
+                reader.optional("attention.key_length", kMaxDim, config.d_model / config.n_heads));
   RECKON_ASSIGN(const int64_t value_dim,
                 reader.optional("attention.value_length", kMaxDim, config.head_dim));
   if (value_dim != config.head_dim) {
@@ -218,9 +221,10 @@ Result<ModelConfig> read_config(const GgufFile& file) {
     config.architecture = Architecture::kQwen2;
     config.rope_layout = RopeLayout::kHalfSplit;
   } else {
-    return bad_file(fmt::format("{}: general.architecture: expected \"llama\" or \"qwen2\", found "
-                                "\"{}\"",
-                                file.path(), architecture));
+    return bad_file(
+        fmt::format("{}: general.architecture: expected \"llama\" or \"qwen2\", found "
+                    "\"{}\"",
+                    file.path(), architecture));
   }
   config.architecture_name = std::string(architecture);
   RECKON_ASSIGN(const std::optional<std::string_view> name, file.get_string("general.name"));

@@ -39,8 +39,8 @@ class TensorReader {
     decode_row(tensor->type, tensor->data, out.data(), n);
     for (size_t i = 0; i < out.size(); ++i) {
       if (!std::isfinite(out[i])) {
-        return bad_file(fmt::format("{}: {}[{}]: expected a finite number, found {}",
-                                    file_.path(), name, i, out[i]));
+        return bad_file(fmt::format("{}: {}[{}]: expected a finite number, found {}", file_.path(),
+                                    name, i, out[i]));
       }
     }
     return {};
@@ -56,9 +56,10 @@ class TensorReader {
   Status all_taken() const {
     for (const GgufTensor& tensor : file_.tensors()) {
       if (!taken_.contains(tensor.name)) {
-        return bad_file(fmt::format("{}: {}: this tensor is not part of the architecture as reckon "
-                                    "knows it",
-                                    file_.path(), tensor.name));
+        return bad_file(
+            fmt::format("{}: {}: this tensor is not part of the architecture as reckon "
+                        "knows it",
+                        file_.path(), tensor.name));
       }
     }
     return {};
@@ -119,8 +120,7 @@ Result<std::vector<double>> rope_table(const GgufFile& file, const ModelConfig& 
   std::vector<double> table(static_cast<size_t>(config.n_rotated / 2));
   const double log_theta = exact_log(config.rope_theta);
   for (size_t i = 0; i < table.size(); ++i) {
-    const double exponent =
-        -2.0 * static_cast<double>(i) / static_cast<double>(config.n_rotated);
+    const double exponent = -2.0 * static_cast<double>(i) / static_cast<double>(config.n_rotated);
     const double divisor = divisors.empty() ? 1.0 : static_cast<double>(divisors[i]);
     if (!(divisor > 0.0)) {
       return bad_file(fmt::format("{}: rope_freqs.weight[{}]: expected a positive number, found {}",

@@ -71,8 +71,11 @@ std::vector<SynthTensor> list_tensors(const SynthShape& shape, int64_t vocab_siz
   const int64_t kv = shape.n_kv_heads * shape.head_dim();
   std::vector<SynthTensor> tensors;
   const auto matrix = [&](std::string name, int64_t rows, int64_t cols) -> SynthTensor& {
-    tensors.push_back({std::move(name), {cols, rows}, Fill::kMatrix,
-                       1.0 / std::sqrt(static_cast<double>(cols)), TensorType::kF32});
+    tensors.push_back({std::move(name),
+                       {cols, rows},
+                       Fill::kMatrix,
+                       1.0 / std::sqrt(static_cast<double>(cols)),
+                       TensorType::kF32});
     return tensors.back();
   };
   const auto vector = [&](std::string name, int64_t n, Fill fill) {
@@ -171,9 +174,9 @@ void add_shape(const SynthShape& shape, GgufWriter& writer) {
   if (shape.architecture == kLlama) count(".rope.dimension_count", shape.head_dim());
 }
 
-// Llama 3.1's scaling (factor 8, low 1, high 4, 8192 original positions): pairs that turn fewer than
-// once in the original context are slowed down by the whole factor, pairs that turn more than four
-// times not at all, and between the two the frequency goes over linearly.
+// Llama 3.1's scaling (factor 8, low 1, high 4, 8192 original positions): pairs that turn fewer
+// than once in the original context are slowed down by the whole factor, pairs that turn more than
+// four times not at all, and between the two the frequency goes over linearly.
 std::vector<float> rope_divisors(const SynthShape& shape) {
   constexpr double kFactor = 8;
   constexpr double kLow = 1;
@@ -182,8 +185,7 @@ std::vector<float> rope_divisors(const SynthShape& shape) {
   std::vector<float> divisors(static_cast<size_t>(shape.head_dim() / 2));
   const double log_theta = exact_log(static_cast<double>(shape.rope_theta));
   for (size_t i = 0; i < divisors.size(); ++i) {
-    const double exponent =
-        -2.0 * static_cast<double>(i) / static_cast<double>(shape.head_dim());
+    const double exponent = -2.0 * static_cast<double>(i) / static_cast<double>(shape.head_dim());
     const double turns =
         kOriginalContext * exact_exp(exponent * log_theta) / (2 * std::numbers::pi);
     const double share = std::clamp((turns - kLow) / (kHigh - kLow), 0.0, 1.0);

@@ -1,6 +1,6 @@
 // reckon synth: a model file with random weights in the exact shape, tensor types and vocabulary
-// size of an R1 distill, so that shapes, memory and speed can be tried without the real weights. The
-// same shape, types, tokenizer and seed give the same bytes on every machine.
+// size of an R1 distill, so that shapes, memory and speed can be tried without the real weights.
+// The same shape, types, tokenizer and seed give the same bytes on every machine.
 #pragma once
 
 #include <cstdint>

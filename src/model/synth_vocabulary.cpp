@@ -155,8 +155,8 @@ Result<FileVocabulary> read_vocabulary(const GgufFile& from) {
   RECKON_ASSIGN(const GgufArray* tokens, from.get_array(kTokensKey, GgufValueType::kString));
   RECKON_ASSIGN(const GgufArray* kinds, from.get_array(kKindsKey, GgufValueType::kInt32));
   if (tokens == nullptr || tokens->count == 0) {
-    return bad_file(fmt::format("{}: {}: expected a vocabulary, found none", from.path(),
-                                kTokensKey));
+    return bad_file(
+        fmt::format("{}: {}: expected a vocabulary, found none", from.path(), kTokensKey));
   }
   if (kinds == nullptr || kinds->count != tokens->count) {
     return bad_file(fmt::format("{}: {}: expected {} elements, one a token, found {}", from.path(),

@@ -15,8 +15,9 @@ namespace reckon {
 // merges of Latin letters, so that any text can be encoded and comes back.
 void add_made_up_tokenizer(const SynthShape& shape, GgufWriter& writer);
 
-// Copies tokenizer.* from a file, with unused tokens added or dropped at the end to make vocab_size.
-// Errors: kBadFile for a file without tokens, kUsage when tokens in use lie beyond vocab_size.
+// Copies tokenizer.* from a file, with unused tokens added or dropped at the end to make
+// vocab_size. Errors: kBadFile for a file without tokens, kUsage when tokens in use lie beyond
+// vocab_size.
 Status copy_tokenizer(const GgufFile& from, int64_t vocab_size, GgufWriter& writer);
 
 // The number of tokens in a file's vocabulary. Errors: kBadFile for a file without tokens.

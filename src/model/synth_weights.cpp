@@ -1,5 +1,5 @@
-// One function a block format: random bytes for the quants, then scales that give them mean zero and
-// the wanted spread. Formats with a minimum get the one that makes their grid symmetric; in the
+// One function a block format: random bytes for the quants, then scales that give them mean zero
+// and the wanted spread. Formats with a minimum get the one that makes their grid symmetric; in the
 // others the grid reaches one step farther down than up, so the scale's sign is random and the
 // blocks' means cancel out. (A mean common to all rows would be amplified from layer to layer until
 // every token looked the same.)

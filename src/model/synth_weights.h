@@ -1,6 +1,6 @@
-// Random weights straight in a tensor type's blocks, for `synth`: no encoder runs, so a file of many
-// gigabytes is made as fast as it is written. A block is a function of the tensor's key and the
-// block's place alone, so the bytes don't depend on threads or on the pieces they are made in.
+// Random weights straight in a tensor type's blocks, for `synth`: no encoder runs, so a file of
+// many gigabytes is made as fast as it is written. A block is a function of the tensor's key and
+// the block's place alone, so the bytes don't depend on threads or on the pieces they are made in.
 #pragma once
 
 #include <cstdint>

@@ -31,8 +31,8 @@ enum class ThinkingStart : uint8_t {
 
 struct ThinkingOptions {
   ThinkingStart start = ThinkingStart::kPlain;
-  ThinkMarks marks;             // not empty unless start is kPlain
-  std::string thought_so_far;   // what the prompt already holds of the thought
+  ThinkMarks marks;               // not empty unless start is kPlain
+  std::string thought_so_far;     // what the prompt already holds of the thought
   std::optional<int64_t> budget;  // most tokens of the thought; empty: no limit
 };
 
@@ -88,13 +88,13 @@ class ThinkingTracker {
   StreamDecoder decoder_;
   State state_;
   PartCounts counts_;
-  int64_t undecided_tokens_ = 0;   // of kMayOpen, counted once it is known what they were
-  std::string held_;               // may become a mark
-  std::string held_space_;         // blank text of a thought, dropped if its end follows
-  bool skip_space_ = false;        // nothing but blanks has come since a mark
+  int64_t undecided_tokens_ = 0;    // of kMayOpen, counted once it is known what they were
+  std::string held_;                // may become a mark
+  std::string held_space_;          // blank text of a thought, dropped if its end follows
+  bool skip_space_ = false;         // nothing but blanks has come since a mark
   bool ends_with_newline_ = false;  // the thought so far
   bool answer_requested_ = false;
-  bool closing_ = false;             // closing_tokens() are on their way
+  bool closing_ = false;              // closing_tokens() are on their way
   int64_t tokens_past_boundary_ = 0;  // since the close was due inside a character
 };
 

@@ -1,6 +1,6 @@
-// Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"): a random number
-// is a function of (key, counter), so the draw for a token depends on its seed and position alone,
-// whatever was batched, preempted or speculated around it.
+// Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"): a random
+// number is a function of (key, counter), so the draw for a token depends on its seed and position
+// alone, whatever was batched, preempted or speculated around it.
 #pragma once
 
 #include <array>

@@ -45,7 +45,8 @@ const std::vector<double>& power_table() {
   static const std::vector<double> table = [] {
     std::vector<double> powers(kTableSize);
     for (int j = 0; j < kTableSize; ++j) {
-      powers[static_cast<size_t>(j)] = exact_exp(j * kStep) * static_cast<double>(1ull << kProductBits);
+      powers[static_cast<size_t>(j)] =
+          exact_exp(j * kStep) * static_cast<double>(1ull << kProductBits);
     }
     return powers;
   }();
@@ -164,8 +165,8 @@ uint64_t Sampler::weigh(std::span<const float> logits, double temperature) {
       continue;
     }
     const double shifted = y + kRounder;
-    const auto k = static_cast<int64_t>(std::bit_cast<uint64_t>(shifted) -
-                                        std::bit_cast<uint64_t>(kRounder));
+    const auto k =
+        static_cast<int64_t>(std::bit_cast<uint64_t>(shifted) - std::bit_cast<uint64_t>(kRounder));
     const double f = y - (shifted - kRounder);
     const double series = 1.0 + f * (kStep + f * (kStep * kStep / 2));
     const auto product = static_cast<int64_t>(table[k & (kTableSize - 1)] * series);
@@ -196,8 +197,8 @@ uint64_t Sampler::cut(const SamplingParams& params, uint64_t total) {
   }
   if (params.min_p > 0.0) {
     // Relative to the likeliest token, whose weight is 2^weight_bits_.
-    const auto least = static_cast<uint64_t>(
-        std::ceil(params.min_p * static_cast<double>(1ull << weight_bits_)));
+    const auto least =
+        static_cast<uint64_t>(std::ceil(params.min_p * static_cast<double>(1ull << weight_bits_)));
     kept = 0;
     for (uint64_t& weight : weights_) {
       weight = weight >= least ? weight : 0;
@@ -208,8 +209,8 @@ uint64_t Sampler::cut(const SamplingParams& params, uint64_t total) {
 }
 
 // Looks for the end of the shortest run of likeliest tokens that has `count` members or weighs
-// `mass`, by a histogram over logits, so that only the bucket in which it ends needs an order: fills
-// selection_ with that bucket, and wanted_count_ and wanted_mass_ with what it has to give.
+// `mass`, by a histogram over logits, so that only the bucket in which it ends needs an order:
+// fills selection_ with that bucket, and wanted_count_ and wanted_mass_ with what it has to give.
 void Sampler::select_last_bucket(int64_t count, uint64_t mass) {
   std::fill(bucket_sums_.begin(), bucket_sums_.end(), std::pair<int64_t, uint64_t>{0, 0});
   for (size_t i = 0; i < weights_.size(); ++i) {
@@ -237,7 +238,8 @@ void Sampler::select_last_bucket(int64_t count, uint64_t mass) {
   }
 }
 
-// Clears the weights of all tokens after `worst` in the order of likelihood; returns the others' sum.
+// Clears the weights of all tokens after `worst` in the order of likelihood; returns the others'
+// sum.
 uint64_t Sampler::keep_to(const Candidate& worst) {
   uint64_t kept = 0;
   for (size_t i = 0; i < weights_.size(); ++i) {

@@ -65,12 +65,12 @@ class Sampler {
   TokenId draw(uint64_t kept, uint64_t random) const;
 
   int64_t vocab_size_;
-  int weight_bits_;  // the likeliest token weighs 2^weight_bits_
-  std::vector<float> logits_;       // [vocab_size], adjusted
-  std::vector<uint64_t> weights_;   // [vocab_size], fixed point, 0 when out of reach
-  std::vector<uint16_t> buckets_;   // [vocab_size], by distance from the largest logit
-  std::vector<uint32_t> counts_;    // [vocab_size], zero between calls
-  std::vector<Candidate> selection_;   // see select_last_bucket
+  int weight_bits_;                   // the likeliest token weighs 2^weight_bits_
+  std::vector<float> logits_;         // [vocab_size], adjusted
+  std::vector<uint64_t> weights_;     // [vocab_size], fixed point, 0 when out of reach
+  std::vector<uint16_t> buckets_;     // [vocab_size], by distance from the largest logit
+  std::vector<uint32_t> counts_;      // [vocab_size], zero between calls
+  std::vector<Candidate> selection_;  // see select_last_bucket
   int64_t wanted_count_ = 0;
   uint64_t wanted_mass_ = 0;
   std::vector<std::pair<int64_t, uint64_t>> bucket_sums_;  // tokens and weight of each bucket

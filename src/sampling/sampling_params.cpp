@@ -43,8 +43,8 @@ Status validate(const SamplingParams& params, int64_t vocab_size) {
     return usage_error(fmt::format("top_k: expected 0 (off) or more, found {}", params.top_k));
   }
   if (params.penalty_last_n < -1) {
-    return usage_error(fmt::format("penalty_last_n: expected -1 (all) or more, found {}",
-                                   params.penalty_last_n));
+    return usage_error(
+        fmt::format("penalty_last_n: expected -1 (all) or more, found {}", params.penalty_last_n));
   }
   if (params.n_logprobs < -1 || params.n_logprobs > kMaxLogprobs) {
     return usage_error(fmt::format("n_logprobs: expected -1 (none) to {}, found {}", kMaxLogprobs,

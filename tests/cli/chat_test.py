@@ -152,7 +152,8 @@ class OnATerminal(harness.Tests):
         self.assertEqual(terminal.wait(), 0)
 
     def test_no_color(self):
-        terminal = self.chat("--max-tokens", "5", env={"NO_COLOR": "1", "XDG_STATE_HOME": "/nowhere"})
+        terminal = self.chat("--max-tokens", "5",
+                             env={"NO_COLOR": "1", "XDG_STATE_HOME": "/nowhere"})
         self.assertNotIn("\x1b[2m", terminal.expect("0/4096 > "))
         terminal.send("/exit\r")
         self.assertEqual(terminal.wait(), 0)

@@ -227,15 +227,12 @@ class CtrlC(harness.Tests):
         self.assertIn(b"(stopped)", errors)
 
     def test_json_is_whole_when_interrupted(self):
-        process = self.long_ask("--json")
+        process = self.long_ask("--json", "--raw")
         time.sleep(1)
         process.send_signal(signal.SIGINT)
-        process.send_signal(signal.SIGINT)
-        time.sleep(0.2)
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=harness.TIMEOUT_S)
         self.assertEqual(process.returncode, 130, (output, errors))
+        # Interrupted while it was still loading, it has nothing to say.
         if output:
             self.assertEqual(json.loads(output)["finish_reason"], "cancelled")
 

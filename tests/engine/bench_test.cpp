@@ -30,8 +30,11 @@ std::shared_ptr<const Model> tiny_model() {
 class CheckingDecoder : public Decoder {
  public:
   CheckingDecoder(int64_t vocab_size, int64_t n_pages)
-      : shape_{.vocab_size = vocab_size, .page_positions = 8, .n_pages = n_pages,
-               .context_length = 1000, .max_batch_tokens = 6} {}
+      : shape_{.vocab_size = vocab_size,
+               .page_positions = 8,
+               .n_pages = n_pages,
+               .context_length = 1000,
+               .max_batch_tokens = 6} {}
   const DecoderShape& shape() const override { return shape_; }
   void copy_page(PageId from, PageId to) override {
     EXPECT_LT(from, shape_.n_pages);

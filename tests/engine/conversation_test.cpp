@@ -9,12 +9,15 @@
 namespace reckon {
 namespace {
 
-using namespace testing;  // NOLINT: the fixture's
+using testing::Rig;
+using testing::TinyTemplate;
+using testing::kEos;
+using testing::kThinkEnd;
+using testing::tiny_shape;
+using testing::tiny_tokenizer;
 using Tokens = std::vector<TokenId>;
 
-std::string prompt_text(const Request& request) {
-  return tiny_tokenizer()->decode(request.prompt);
-}
+std::string prompt_text(const Request& request) { return tiny_tokenizer()->decode(request.prompt); }
 
 Conversation new_conversation(bool thinks = true) {
   return Conversation(tiny_tokenizer(), std::make_shared<TinyTemplate>(thinks), {});
@@ -140,7 +143,8 @@ TEST(Conversation, KeepsTheCommonPrefix) {
   chat.add_completion(again);
   // The next turn shares everything up to where the thought stood.
   chat.add_user("and?");
-  EXPECT_EQ(ask(*chat.request()).usage.cached_tokens, static_cast<int64_t>(first.prompt.size()) - 2);
+  EXPECT_EQ(ask(*chat.request()).usage.cached_tokens,
+            static_cast<int64_t>(first.prompt.size()) - 2);
 }
 
 }  // namespace

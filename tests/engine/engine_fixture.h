@@ -63,9 +63,8 @@ struct Rig {
                const EngineOptions& options = {}) {
     auto decoder = std::make_unique<ScriptedDecoder>(shape, std::move(script));
     record = decoder->record();
-    Result<std::unique_ptr<Engine>> made =
-        Engine::create(std::move(decoder), tiny_tokenizer(), std::make_shared<TinyTemplate>(),
-                       options);
+    Result<std::unique_ptr<Engine>> made = Engine::create(
+        std::move(decoder), tiny_tokenizer(), std::make_shared<TinyTemplate>(), options);
     EXPECT_TRUE(made.ok());
     engine = std::move(*made);
   }

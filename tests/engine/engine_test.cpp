@@ -11,7 +11,20 @@
 namespace reckon {
 namespace {
 
-using namespace testing;  // NOLINT: the fixture's
+using testing::Log;
+using testing::Rig;
+using testing::ScriptedDecoder;
+using testing::TinyTemplate;
+using testing::bytes_as_tokens;
+using testing::greedy_request;
+using testing::kEos;
+using testing::kHello;
+using testing::kImEnd;
+using testing::kSpaceStop;
+using testing::kThinkEnd;
+using testing::say;
+using testing::tiny_shape;
+using testing::tiny_tokenizer;
 using ::testing::HasSubstr;
 using Tokens = std::vector<TokenId>;
 
@@ -138,8 +151,8 @@ Request thinking_request(std::string_view prompt, int64_t max_tokens) {
 }
 
 TEST(Engine, ThoughtAndAnswerComeApart) {
-  Rig rig(tiny_shape(), say(2, text("hm.\n") + Tokens{kThinkEnd} + text("\n\nYes.") +
-                                   Tokens{kEos}));
+  Rig rig(tiny_shape(),
+          say(2, text("hm.\n") + Tokens{kThinkEnd} + text("\n\nYes.") + Tokens{kEos}));
   Log log;
   const Result<Completion> done = rig.engine->generate(thinking_request("q?", 100), log.sink());
   EXPECT_EQ(done->thinking, "hm.");
@@ -193,8 +206,8 @@ TEST(Engine, ABudgetThatIsNotReachedChangesNothing) {
   Rig rig(tiny_shape(), say(1, text("ab") + Tokens{kThinkEnd} + text("c")));
   Request request = thinking_request("q", 100);
   request.think_budget = 3;
-  EXPECT_EQ(rig.engine->generate(request)->tokens, text("ab") + Tokens{kThinkEnd} + text("c") +
-                                                       Tokens{kEos});
+  EXPECT_EQ(rig.engine->generate(request)->tokens,
+            text("ab") + Tokens{kThinkEnd} + text("c") + Tokens{kEos});
 }
 
 TEST(Engine, BudgetWaitsForTheCharactersEnd) {
@@ -242,8 +255,8 @@ TEST(Engine, AnswerNowClosesTheThought) {
 TEST(Engine, AnswerNowBeforeTheFirstToken) {
   Rig rig(tiny_shape(), endless_thinker);
   Log log;
-  const RequestId id = *rig.engine->submit(
-      thinking_request(std::string(100, 'q'), 400), log.sink());
+  const RequestId id =
+      *rig.engine->submit(thinking_request(std::string(100, 'q'), 400), log.sink());
   rig.engine->step();  // in the middle of the prefill
   EXPECT_TRUE(log.tokens.empty());
   rig.engine->answer_now(id);
@@ -335,8 +348,8 @@ TEST(Engine, CancellationInEveryPhase) {
 
 TEST(Engine, GenerateReturnsACancelledCompletion) {
   Rig rig(tiny_shape(), [](const Tokens&) { return TokenId{'a'}; });
-  const Result<Completion> done = rig.engine->generate(
-      greedy_request("q", 100), [&](RequestId id, const Event& event) {
+  const Result<Completion> done =
+      rig.engine->generate(greedy_request("q", 100), [&](RequestId id, const Event& event) {
         if (std::holds_alternative<TokenEvent>(event)) rig.engine->cancel(id);
       });
   ASSERT_TRUE(done.ok());
@@ -451,8 +464,8 @@ TEST(Engine, ControlAndSubmissionFromOtherThreads) {
     threads.emplace_back([&, t] {
       for (int i = 0; i < kPerThread; ++i) {
         Request request = thinking_request("q" + std::to_string(t), 30);
-        const Result<RequestId> id = rig.engine->submit(
-            request, [&](RequestId, const Event& event) {
+        const Result<RequestId> id =
+            rig.engine->submit(request, [&](RequestId, const Event& event) {
               if (std::holds_alternative<FinishedEvent>(event)) ++n_finished;
             });
         if (!id.ok()) {

@@ -70,8 +70,7 @@ TEST(AvailableMemory, ObeysTheRootGroupOfAContainer) {
 
 TEST(AvailableMemory, ObeysVersion1Groups) {
   FakeRoot root;
-  root.put("/proc/meminfo", kMeminfo)
-      .put("/proc/self/cgroup", "5:cpu,cpuacct:/x\n4:memory:/job\n");
+  root.put("/proc/meminfo", kMeminfo).put("/proc/self/cgroup", "5:cpu,cpuacct:/x\n4:memory:/job\n");
   root.put("/sys/fs/cgroup/memory/job/memory.limit_in_bytes", "1000000000\n")
       .put("/sys/fs/cgroup/memory/job/memory.usage_in_bytes", "700000000\n")
       .put("/sys/fs/cgroup/memory/job/memory.stat",
@@ -120,9 +119,8 @@ TEST(PlanMemory, ChoosesTheLargestContextThatFits) {
     EXPECT_EQ(plan->context_length % kContextStep, 0);
     EXPECT_GT(plan->context_length, last);
     EXPECT_LE(plan->total_bytes(), gib * kGiB);
-    EXPECT_FALSE(plan_memory(seven_billion(), gib * kGiB,
-                             plan->context_length + kContextStep, false)
-                     .ok());
+    EXPECT_FALSE(
+        plan_memory(seven_billion(), gib * kGiB, plan->context_length + kContextStep, false).ok());
     last = plan->context_length;
   }
 }
@@ -156,7 +154,9 @@ TEST(PlanMemory, RefusesAContextBeyondTheModels) {
 }
 
 TEST(PlanMemory, SmallModelsKeepTheirOwnContext) {
-  const MemoryNeeds tiny{.weights_bytes = kMiB, .kv_bytes_per_token = 128, .working_bytes = kMiB,
+  const MemoryNeeds tiny{.weights_bytes = kMiB,
+                         .kv_bytes_per_token = 128,
+                         .working_bytes = kMiB,
                          .model_context = 100};
   EXPECT_EQ(plan_memory(tiny, kGiB, std::nullopt, false)->context_length, 100);
 }

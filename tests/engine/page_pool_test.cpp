@@ -1,3 +1,4 @@
+// The pool of KV pages: who holds which.
 #include "engine/page_pool.h"
 
 #include <gtest/gtest.h>

@@ -50,7 +50,10 @@ std::shared_ptr<const Tokenizer> byte_tokenizer(bool add_bos) {
 class KnownDecoder : public Decoder {
  public:
   explicit KnownDecoder(int64_t max_batch_tokens) {
-    shape_ = {.vocab_size = kVocab, .page_positions = 8, .n_pages = 4, .context_length = 32,
+    shape_ = {.vocab_size = kVocab,
+              .page_positions = 8,
+              .n_pages = 4,
+              .context_length = 32,
               .max_batch_tokens = max_batch_tokens};
   }
   const DecoderShape& shape() const override { return shape_; }

@@ -131,7 +131,7 @@ TEST(PrefixCache, AGrownDuplicateGoes) {
 
 TEST(PrefixCache, EvictsLeavesLeastRecentlyUsedFirst) {
   Fixture f;
-  f.add(0, range(8));        // two pages, the first shared by:
+  f.add(0, range(8));  // two pages, the first shared by:
   f.add(0, {0, 1, 2, 3, 50});
   f.add(0, {70, 71});
   f.drop(f.cache.match(0, range(8)));  // now the youngest

@@ -128,7 +128,6 @@ TEST(Scheduler, ManyDecodesTakeTurns) {
     most = std::max(most, s->n_tokens());
   }
   EXPECT_GE(least, 3 + 30);
-  for (const Sequence* s : all) printf("%ld ", s->n_tokens());
   EXPECT_LE(most - least, 4);
 }
 

@@ -1,6 +1,6 @@
-// A Decoder without arithmetic: pages remember which token was written at which position after which
-// prefix, so that every mistake in page handling shows, and logits follow a script of the whole
-// sequence so far, as read back from the pages.
+// A Decoder without arithmetic: pages remember which token was written at which position after
+// which prefix, so that every mistake in page handling shows, and logits follow a script of the
+// whole sequence so far, as read back from the pages.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -38,7 +38,7 @@ class ScriptedDecoder final : public Decoder {
   struct Record {
     std::vector<Step> steps;
     int64_t n_copies = 0;
-    int64_t n_computed = 0;  // tokens, all steps together
+    int64_t n_computed = 0;                // tokens, all steps together
     std::optional<std::string> fail_next;  // the next step fails with this message
     std::function<void()> before_step;
   };
@@ -139,8 +139,8 @@ class ScriptedDecoder final : public Decoder {
     std::vector<TokenId> tokens;
     uint64_t prefix = 1;
     for (int64_t p = 0; p < s.first_position; ++p) {
-      const Slot& cached = slot(s.pages[static_cast<size_t>(p / shape_.page_positions)],
-                                p % shape_.page_positions);
+      const Slot& cached =
+          slot(s.pages[static_cast<size_t>(p / shape_.page_positions)], p % shape_.page_positions);
       EXPECT_EQ(cached.position, p) << "position never computed or of another page";
       prefix = mix(prefix, static_cast<uint64_t>(cached.token));
       EXPECT_EQ(cached.prefix, prefix) << "position " << p << " was computed after other tokens";

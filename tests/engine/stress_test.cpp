@@ -11,7 +11,12 @@
 namespace reckon {
 namespace {
 
-using namespace testing;  // NOLINT: the fixture's
+using testing::Log;
+using testing::Rig;
+using testing::ScriptedDecoder;
+using testing::kEos;
+using testing::kImEnd;
+using testing::tiny_shape;
 using Tokens = std::vector<TokenId>;
 
 // What the hashed model says to a request, token by token.

@@ -110,8 +110,7 @@ TEST_P(ExactnessTest, InstructionSetsThreadsAndChunks) {
     int n_threads;
     std::vector<size_t> chunks;
   };
-  const std::vector<Run> runs = {
-      {1, {kPromptTokens}}, {2, {1}}, {4, {33, 1, 90, 5}}, {7, {7, 64}}};
+  const std::vector<Run> runs = {{1, {kPromptTokens}}, {2, {1}}, {4, {33, 1, 90, 5}}, {7, {7, 64}}};
   for (const KernelTable* table : available_tables()) {
     for (const Run& way : runs) {
       const auto decoder = make_decoder(model_, table->name, way.n_threads, GetParam().kv_type);
@@ -124,11 +123,10 @@ TEST_P(ExactnessTest, InstructionSetsThreadsAndChunks) {
 TEST_P(ExactnessTest, BatchesAndPageOrder) {
   // Three sequences, prefilling and decoding side by side, on pages in no order, the first of them
   // the one whose logits are known.
-  const auto decoder = make_decoder(model_, available_tables().back()->name, 2,
-                                    GetParam().kv_type);
+  const auto decoder = make_decoder(model_, available_tables().back()->name, 2, GetParam().kv_type);
   const auto vocab = static_cast<size_t>(decoder->shape().vocab_size);
-  const std::vector<std::vector<TokenId>> tokens = {
-      tokens_, prompt(2, decoder->shape().vocab_size), prompt(3, decoder->shape().vocab_size, 90)};
+  const std::vector<std::vector<TokenId>> tokens = {tokens_, prompt(2, decoder->shape().vocab_size),
+                                                    prompt(3, decoder->shape().vocab_size, 90)};
   const std::vector<std::vector<PageId>> pages = {{9, 0, 4}, {1, 8, 2}, {7, 3}};
   const std::vector<std::vector<size_t>> chunks = {{100, 1, 1, 38}, {1, 60, 1, 70}, {30, 1, 59}};
   std::vector<size_t> done(3, 0);
@@ -153,8 +151,7 @@ TEST_P(ExactnessTest, BatchesAndPageOrder) {
     for (size_t b = 0; b < batch.size(); ++b) {
       const auto n = static_cast<size_t>(batch[b].n_logits);
       if (members[b] == 0) {
-        first.insert(first.end(), logits.begin() + row * vocab,
-                     logits.begin() + (row + n) * vocab);
+        first.insert(first.end(), logits.begin() + row * vocab, logits.begin() + (row + n) * vocab);
       }
       row += n;
     }
@@ -164,8 +161,7 @@ TEST_P(ExactnessTest, BatchesAndPageOrder) {
 
 TEST_P(ExactnessTest, ReusedAndCopiedPages) {
   // A second sequence shares the first page and takes a copy of the second in its middle.
-  const auto decoder = make_decoder(model_, available_tables().back()->name, 2,
-                                    GetParam().kv_type);
+  const auto decoder = make_decoder(model_, available_tables().back()->name, 2, GetParam().kv_type);
   run(*decoder, tokens_, {kPromptTokens}, kPages);
   decoder->copy_page(1, 5);
   const auto vocab = static_cast<size_t>(decoder->shape().vocab_size);
@@ -222,8 +218,7 @@ TEST(GoldenLogitsTest, SameOnEveryProcessor) {
     spec.architecture = c.architecture;
     const auto model = test::make_tiny_model(spec, 11);
     ASSERT_NE(model, nullptr);
-    const auto decoder =
-        make_decoder(model, available_tables().back()->name, 2, c.kv_type);
+    const auto decoder = make_decoder(model, available_tables().back()->name, 2, c.kv_type);
     const uint64_t hash = hash_of(run(*decoder, prompt(5, spec.vocab_size), {64}, kPages));
     const auto found = golden.find(case_name(c));
     EXPECT_TRUE(found != golden.end() && found->second == hash)

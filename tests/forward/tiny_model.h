@@ -102,8 +102,7 @@ inline std::vector<std::byte> random_weights(Random& random, TensorType type, in
       case TensorType::kF16:
       case TensorType::kBF16: {
         const float value = random.unit() * magnitude;
-        const uint16_t half =
-            type == TensorType::kF16 ? f32_to_f16(value) : f32_to_bf16(value);
+        const uint16_t half = type == TensorType::kF16 ? f32_to_f16(value) : f32_to_bf16(value);
         std::memcpy(out, &half, sizeof(half));
         break;
       }

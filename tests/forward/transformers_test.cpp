@@ -1,6 +1,6 @@
 // The decoder against an independent implementation: logits of tiny models as transformers computes
-// them in float32 (tests/forward/fixtures/README.md). The bar: no logit further off than 1e-4 of the
-// logits' spread.
+// them in float32 (tests/forward/fixtures/README.md). The bar: no logit further off than 1e-4 of
+// the logits' spread.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -65,8 +65,8 @@ TEST_P(TransformersTest, LogitsWithinATenThousandthOfTheSpread) {
       const auto p = static_cast<size_t>(position.to_number<int64_t>());
       ASSERT_LE((row + 1) * vocab, expected.size());
       for (size_t v = 0; v < vocab; ++v) {
-        worst = std::max(worst, std::abs(double{logits[p * vocab + v]} -
-                                         double{expected[row * vocab + v]}));
+        worst = std::max(
+            worst, std::abs(double{logits[p * vocab + v]} - double{expected[row * vocab + v]}));
       }
       ++row;
     }

@@ -105,8 +105,8 @@ TEST(Attention, VectorTablesGiveTheScalarBits) {
         for (const int64_t n : {1, 4, 9, 31, 32, 33, 64, 65, 131}) {
           for (const int64_t n_queries : {1, 3, 7}) {
             const Case c(random, type, head_dim, 32 * (1 + random.below(3)), n, n_queries);
-            EXPECT_TRUE(same_floats(c.run(scalar_table(), 0, n_queries, n),
-                                    c.run(*table, 0, n_queries, n)))
+            EXPECT_TRUE(
+                same_floats(c.run(scalar_table(), 0, n_queries, n), c.run(*table, 0, n_queries, n)))
                 << table->name << " head " << head_dim << " positions " << n << " queries "
                 << n_queries;
           }

@@ -100,9 +100,7 @@ inline __m256 _mm256_add_ps(__m256 x, __m256 y) {
   return x;
 }
 inline __m128 _mm256_castps256_ps128(__m256 x) { return emulated::same_bytes<__m128>(x); }
-inline __m128 _mm256_extractf128_ps(__m256 x, int n) {
-  return emulated::load<__m128>(x.f + 4 * n);
-}
+inline __m128 _mm256_extractf128_ps(__m256 x, int n) { return emulated::load<__m128>(x.f + 4 * n); }
 
 // ---- 512 bits: floats ----
 inline __m512 _mm512_setzero_ps() { return {}; }
@@ -146,7 +144,7 @@ inline __mmask16 _mm512_cmp_ps_mask(__m512 x, __m512 y, int predicate) {
   unsigned mask = 0;
   for (int i = 0; i < 16; ++i) {
     const bool unordered = std::isnan(x.f[i]) || std::isnan(y.f[i]);
-    const bool yes = predicate == _CMP_UNORD_Q   ? unordered
+    const bool yes = predicate == _CMP_UNORD_Q ? unordered
                      : predicate == _CMP_GT_OQ ? !unordered && x.f[i] > y.f[i]
                                                : !unordered && x.f[i] < y.f[i];
     mask |= static_cast<unsigned>(yes) << i;
@@ -163,8 +161,7 @@ inline __m256 _mm512_extractf32x8_ps(__m512 x, int n) {
 inline __m512i _mm512_castps_si512(__m512 x) { return emulated::same_bytes<__m512i>(x); }
 inline __m512 _mm512_castsi512_ps(__m512i x) { return emulated::same_bytes<__m512>(x); }
 inline __m512 _mm512_cvtph_ps(__m256i x) {
-  return emulated::floats(
-      [&](int i) { return reckon::f16_to_f32(static_cast<uint16_t>(x.h[i])); });
+  return emulated::floats([&](int i) { return reckon::f16_to_f32(static_cast<uint16_t>(x.h[i])); });
 }
 inline __m256i _mm512_cvtps_ph(__m512 x, int) {
   __m256i out;

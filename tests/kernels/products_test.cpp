@@ -43,8 +43,8 @@ TEST_P(Products, ScalarMatchesDoublePrecision) {
     const Buffer weights = make_weights(random, type, n_rows, depth);
     const std::vector<float> x = random_floats(random, n_columns * depth);
     const Buffer activations = make_activations(scalar_table(), type, x, n_columns, depth);
-    const std::vector<float> out = multiply(scalar_table(), type, weights, activations, n_rows,
-                                            n_columns, depth, 0, n_rows);
+    const std::vector<float> out =
+        multiply(scalar_table(), type, weights, activations, n_rows, n_columns, depth, 0, n_rows);
     std::vector<float> w(depth);
     for (int64_t r = 0; r < n_rows; ++r) {
       decode_row(type, weights.data() + r * row_bytes(type, depth), w.data(), depth);
@@ -74,7 +74,7 @@ TEST_P(Products, QuantisedActivationsAreClose) {
   const Buffer activations = make_activations(scalar_table(), type, x, 1, depth);
   const std::vector<double> values = activation_values(type, activations, 0, depth);
   const ActivationFormat format = activation_format(type);
-  const int64_t block = format == ActivationFormat::kF32      ? 1
+  const int64_t block = format == ActivationFormat::kF32     ? 1
                         : format == ActivationFormat::kQ8_32 ? 32
                                                              : 256;
   for (int64_t k = 0; k < depth; ++k) {
@@ -103,10 +103,10 @@ TEST_P(Products, VectorTablesGiveTheScalarBits) {
           const Buffer activations = make_activations(scalar_table(), type, x, n_columns, depth);
           const int64_t begin = random.below(n_rows);
           const int64_t end = begin + 1 + random.below(n_rows - begin);
-          EXPECT_TRUE(same_floats(multiply(scalar_table(), type, weights, activations, n_rows,
-                                           n_columns, depth, begin, end),
-                                  multiply(*table, type, weights, activations, n_rows, n_columns,
-                                           depth, begin, end)))
+          EXPECT_TRUE(same_floats(
+              multiply(scalar_table(), type, weights, activations, n_rows, n_columns, depth, begin,
+                       end),
+              multiply(*table, type, weights, activations, n_rows, n_columns, depth, begin, end)))
               << table->name << " depth " << depth << " rows " << begin << ".." << end << " of "
               << n_rows << " columns " << n_columns;
         }
@@ -124,8 +124,8 @@ TEST_P(Products, ManyColumnsGiveTheScalarBits) {
   const Buffer weights = make_weights(random, type, n_rows, depth);
   const std::vector<float> x = random_floats(random, n_columns * depth);
   const Buffer activations = make_activations(scalar_table(), type, x, n_columns, depth);
-  const std::vector<float> expected = multiply(scalar_table(), type, weights, activations, n_rows,
-                                               n_columns, depth, 0, n_rows);
+  const std::vector<float> expected =
+      multiply(scalar_table(), type, weights, activations, n_rows, n_columns, depth, 0, n_rows);
   for (const KernelTable* table : vector_tables()) {
     EXPECT_TRUE(same_floats(expected, multiply(*table, type, weights, activations, n_rows,
                                                n_columns, depth, 0, n_rows)))
@@ -140,8 +140,8 @@ TEST_P(Products, ExtremesGiveTheScalarBits) {
   const int64_t n_rows = 17;
   const int64_t n_columns = 5;
   Random random(static_cast<uint64_t>(type) + 300);
-  for (const WeightKind kind : {WeightKind::kLargest, WeightKind::kSmallest,
-                                WeightKind::kSignBits, WeightKind::kRandom}) {
+  for (const WeightKind kind :
+       {WeightKind::kLargest, WeightKind::kSmallest, WeightKind::kSignBits, WeightKind::kRandom}) {
     const Buffer weights = make_weights(random, type, n_rows, depth, kind);
     std::vector<float> x(n_columns * depth);
     for (int64_t i = 0; i < depth; ++i) {
@@ -152,8 +152,8 @@ TEST_P(Products, ExtremesGiveTheScalarBits) {
       x[4 * depth + i] = i < 256 ? 0.0f : 1e-42f * random.uniform();
     }
     const Buffer activations = make_activations(scalar_table(), type, x, n_columns, depth);
-    const std::vector<float> expected = multiply(scalar_table(), type, weights, activations,
-                                                 n_rows, n_columns, depth, 0, n_rows);
+    const std::vector<float> expected =
+        multiply(scalar_table(), type, weights, activations, n_rows, n_columns, depth, 0, n_rows);
     for (const KernelTable* table : vector_tables()) {
       EXPECT_TRUE(same_floats(expected, multiply(*table, type, weights, activations, n_rows,
                                                  n_columns, depth, 0, n_rows)))
@@ -172,9 +172,9 @@ TEST_P(Products, DamageShows) {
   const Buffer weights = make_weights(random, type, n_rows, depth);
   std::vector<const KernelTable*> tables = vector_tables();
   tables.push_back(&scalar_table());
-  for (const float bad : {std::numeric_limits<float>::quiet_NaN(),
-                          std::numeric_limits<float>::infinity(),
-                          -std::numeric_limits<float>::infinity()}) {
+  for (const float bad :
+       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
+        -std::numeric_limits<float>::infinity()}) {
     std::vector<float> x = random_floats(random, 2 * depth);
     x[300] = bad;
     for (const KernelTable* table : tables) {

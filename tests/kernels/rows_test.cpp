@@ -14,8 +14,8 @@ const std::vector<int64_t> kLengths = {1, 2, 15, 16, 17, 32, 33, 100, 576, 1000}
 
 // Ordinary values with every odd one mixed in.
 std::vector<float> odd_floats(Random& random, int64_t n) {
-  const float odd[] = {0.0f,      -0.0f,     1e-45f,  -1e-40f, 3e38f, -3e38f, kInfinity,
-                       -kInfinity, kNan,      88.72283f, 88.72284f, -87.3f, -87.31f, -104.0f};
+  const float odd[] = {0.0f,       -0.0f, 1e-45f,    -1e-40f,   3e38f,  -3e38f,  kInfinity,
+                       -kInfinity, kNan,  88.72283f, 88.72284f, -87.3f, -87.31f, -104.0f};
   std::vector<float> x = random_floats(random, n);
   for (float& value : x) {
     if (random.below(3) == 0) value = odd[random.below(std::size(odd))];
@@ -182,8 +182,8 @@ TEST(Exp, HasDefinedEnds) {
 // Blocks of every kind: ordinary, zero, denormal, huge, halfway cases, and damaged.
 std::vector<float> blocks_of_all_kinds(Random& random) {
   std::vector<float> x;
-  const float scales[] = {1.0f, 0.0f, 1e-42f, 1e-31f, 7e-31f, 8e-31f, 1e-20f, 3e38f, 5e6f, 9e6f,
-                          1e-8f, 4e-6f, 8e-6f};
+  const float scales[] = {1.0f,  0.0f, 1e-42f, 1e-31f, 7e-31f, 8e-31f, 1e-20f,
+                          3e38f, 5e6f, 9e6f,   1e-8f,  4e-6f,  8e-6f};
   for (const float scale : scales) {
     for (int i = 0; i < 256; ++i) x.push_back(scale * random.uniform());
   }
@@ -253,7 +253,8 @@ TEST(Quantise, CachedRowsAreClose) {
   for (int i = 0; i < 128; ++i) {
     const auto& block = reinterpret_cast<const KvBlockQ8*>(row.data())[i / 32];
     float largest = 0.0f;
-    for (int j = i / 32 * 32; j < i / 32 * 32 + 32; ++j) largest = std::max(largest, std::fabs(x[j]));
+    for (int j = i / 32 * 32; j < i / 32 * 32 + 32; ++j)
+      largest = std::max(largest, std::fabs(x[j]));
     // Half a step, and the half's own rounding of the scale.
     EXPECT_NEAR(f16_to_f32(block.d) * block.q[i % 32], x[i], largest * (0.51 / 127 + 0x1p-11));
   }

@@ -31,7 +31,9 @@ class Random {
     state_ ^= state_ >> 27;
     return state_ * 0x2545f4914f6cdd1du;
   }
-  int64_t below(int64_t n) { return static_cast<int64_t>((bits() >> 16) % static_cast<uint64_t>(n)); }
+  int64_t below(int64_t n) {
+    return static_cast<int64_t>((bits() >> 16) % static_cast<uint64_t>(n));
+  }
   // In [-1, 1).
   float uniform() { return static_cast<float>(static_cast<int64_t>(bits()) >> 40) * 0x1p-23f; }
   // Roughly normal, with now and then a large outlier, as activations are.

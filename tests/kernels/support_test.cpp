@@ -131,8 +131,8 @@ std::vector<float> multiply(const KernelTable& table, TensorType type, const Buf
   const auto* b = static_cast<const unsigned char*>(found);
   for (size_t i = 0; i < bytes; ++i) {
     if (a[i] != b[i]) {
-      return ::testing::AssertionFailure() << "byte " << i << " of " << bytes << " differs: "
-                                           << int{a[i]} << " and " << int{b[i]};
+      return ::testing::AssertionFailure() << "byte " << i << " of " << bytes
+                                           << " differs: " << int{a[i]} << " and " << int{b[i]};
     }
   }
   return ::testing::AssertionSuccess();
@@ -144,9 +144,8 @@ std::vector<float> multiply(const KernelTable& table, TensorType type, const Buf
   for (size_t i = 0; i < expected.size(); ++i) {
     if (std::isnan(expected[i]) && std::isnan(found[i])) continue;
     if (std::memcmp(&expected[i], &found[i], 4) != 0) {
-      return ::testing::AssertionFailure()
-             << "value " << i << " of " << expected.size() << ": " << expected[i] << " and "
-             << found[i];
+      return ::testing::AssertionFailure() << "value " << i << " of " << expected.size() << ": "
+                                           << expected[i] << " and " << found[i];
     }
   }
   return ::testing::AssertionSuccess();

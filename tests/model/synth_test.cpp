@@ -167,8 +167,8 @@ TEST(Synth, CopiedTokenizerIsPaddedOrRefused) {
   larger.vocab_size = 600;
   ThreadPool pool(1);
   const std::string path = ::testing::TempDir() + "reckon_synth_padded.gguf";
-  const SynthOptions options{.type = *parse_synth_type("f32"), .seed = 0,
-                             .tokenizer_from = source.path()};
+  const SynthOptions options{
+      .type = *parse_synth_type("f32"), .seed = 0, .tokenizer_from = source.path()};
   ASSERT_TRUE(write_synth_model(larger, options, path, pool).ok());
   const auto padded = *Tokenizer::from_gguf(**GgufFile::open(path));
   EXPECT_EQ(padded->vocab_size(), 600);

@@ -29,7 +29,7 @@ for file in usr/share/man/man1/reckon.1.gz usr/share/doc/reckon/copyright \
   usr/share/zsh/vendor-completions/_reckon usr/share/fish/vendor_completions.d/reckon.fish; do
   [ -s "$folder/$file" ] || fail "expected $file in the package"
 done
-for library in libfmt-dev libspdlog-dev libcli11-dev libedit-dev libbsd-dev libmd-dev \
+for library in libfmt-dev libcli11-dev libedit-dev libbsd-dev libmd-dev \
   libncurses-dev; do
   grep -q "Linked in, from $library" "$folder/usr/share/doc/reckon/copyright" ||
     fail "expected the licence of $library"

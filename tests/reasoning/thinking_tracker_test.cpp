@@ -30,10 +30,9 @@ void gather(const std::vector<TextDelta>& deltas, Output& output) {
 }
 
 Output run(ThinkingStart start, const Tokens& tokens, bool with_marks = true) {
-  ThinkingTracker tracker(tiny_tokenizer(with_marks), {.start = start,
-                                                       .marks = kMarks,
-                                                       .thought_so_far = "",
-                                                       .budget = std::nullopt});
+  ThinkingTracker tracker(
+      tiny_tokenizer(with_marks),
+      {.start = start, .marks = kMarks, .thought_so_far = "", .budget = std::nullopt});
   Output output;
   for (const TokenId token : tokens) {
     std::vector<TextDelta> deltas;
@@ -59,16 +58,15 @@ void expect_counts(const Output& output, int64_t thinking, int64_t answer, int64
 }
 
 TEST(ThinkingTracker, PlainTextIsAnswerMarksAndAll) {
-  const Output output = run(ThinkingStart::kPlain, bytes_as_tokens("\n <think>a</think>") +
-                                                       Tokens{kThink, kThinkEnd});
+  const Output output = run(ThinkingStart::kPlain,
+                            bytes_as_tokens("\n <think>a</think>") + Tokens{kThink, kThinkEnd});
   EXPECT_EQ(output.thinking, "");
   EXPECT_EQ(output.answer, "\n <think>a</think><think></think>");
   expect_counts(output, 0, 20, 0);
 }
 
 TEST(ThinkingTracker, PromptOpenedAndMarkIsAToken) {
-  const Output output = run(ThinkingStart::kOpened, bytes_as_tokens("so 2.\n") +
-                                                        Tokens{kThinkEnd} +
+  const Output output = run(ThinkingStart::kOpened, bytes_as_tokens("so 2.\n") + Tokens{kThinkEnd} +
                                                         bytes_as_tokens("\n\n2 it is\n"));
   EXPECT_EQ(output.thinking, "so 2.");
   EXPECT_EQ(output.answer, "2 it is\n");
@@ -77,8 +75,8 @@ TEST(ThinkingTracker, PromptOpenedAndMarkIsAToken) {
 
 TEST(ThinkingTracker, PromptOpenedAndMarkIsSpeltOut) {
   for (const bool with_marks : {true, false}) {
-    const Output output = run(ThinkingStart::kOpened,
-                              bytes_as_tokens("a </thin </think>\n\nb"), with_marks);
+    const Output output =
+        run(ThinkingStart::kOpened, bytes_as_tokens("a </thin </think>\n\nb"), with_marks);
     EXPECT_EQ(output.thinking, "a </thin");
     EXPECT_EQ(output.answer, "b");
     EXPECT_EQ(output.counts.total(), 20);
@@ -129,8 +127,8 @@ TEST(ThinkingTracker, EndingInsideKeepsAllText) {
 }
 
 TEST(ThinkingTracker, BlankLinesInsideAThoughtStay) {
-  const Output output = run(ThinkingStart::kOpened,
-                            bytes_as_tokens("a\n\n  b \n") + Tokens{kThinkEnd});
+  const Output output =
+      run(ThinkingStart::kOpened, bytes_as_tokens("a\n\n  b \n") + Tokens{kThinkEnd});
   EXPECT_EQ(output.thinking, "a\n\n  b");
 }
 
@@ -246,10 +244,9 @@ TEST(ThinkingTracker, AnswerNow) {
 }
 
 TEST(ThinkingTracker, BudgetCountsFromTheModelsOwnOpening) {
-  ThinkingTracker tracker(tiny_tokenizer(), {.start = ThinkingStart::kMayOpen,
-                                             .marks = kMarks,
-                                             .thought_so_far = "",
-                                             .budget = 0});
+  ThinkingTracker tracker(
+      tiny_tokenizer(),
+      {.start = ThinkingStart::kMayOpen, .marks = kMarks, .thought_so_far = "", .budget = 0});
   EXPECT_FALSE(tracker.close_due());
   std::vector<TextDelta> deltas;
   tracker.push(kThink, false, deltas);

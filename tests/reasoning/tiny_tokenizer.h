@@ -18,7 +18,7 @@ inline constexpr TokenId kEos = 257;
 inline constexpr TokenId kThink = 258;
 inline constexpr TokenId kThinkEnd = 259;
 inline constexpr TokenId kImEnd = 260;
-inline constexpr TokenId kHello = 261;     // "hello"
+inline constexpr TokenId kHello = 261;      // "hello"
 inline constexpr TokenId kSpaceStop = 262;  // " STOP now"
 
 // with_marks: whether <think> and </think> are tokens of their own.

@@ -100,8 +100,7 @@ int rename(const char* from, const char* to) {
 }
 void* mmap(void* address, size_t bytes, int protection, int flags, int fd, off_t offset) {
   if (fails("mmap", ENOMEM)) return MAP_FAILED;
-  return reinterpret_cast<void*>(
-      syscall(SYS_mmap, address, bytes, protection, flags, fd, offset));
+  return reinterpret_cast<void*>(syscall(SYS_mmap, address, bytes, protection, flags, fd, offset));
 }
 
 }  // extern "C"

@@ -31,7 +31,8 @@ TokenId sample_once(Sampler& sampler, const SamplingParams& params,
 }
 
 // The distribution that is left after temperature, top-k, top-p and min-p.
-std::map<TokenId, long double> reference(const SamplingParams& p, const std::vector<float>& logits) {
+std::map<TokenId, long double> reference(const SamplingParams& p,
+                                         const std::vector<float>& logits) {
   std::vector<TokenId> ids(logits.size());
   std::iota(ids.begin(), ids.end(), 0);
   std::stable_sort(ids.begin(), ids.end(),
@@ -144,8 +145,8 @@ TEST(Sampler, FollowsTheReferenceDistribution) {
 }
 
 // Top-k's and top-p's sets, exactly, over many shapes of distributions: the smallest set whose
-// members' draws are all seen can't be had by drawing, so cut with a temperature that makes the kept
-// tokens near equal and draw a lot.
+// members' draws are all seen can't be had by drawing, so cut with a temperature that makes the
+// kept tokens near equal and draw a lot.
 TEST(Sampler, CutsAtTheReferencesToken) {
   std::mt19937 engine(3);
   for (int round = 0; round < 40; ++round) {
@@ -271,8 +272,8 @@ TEST(Sampler, LogprobsAreTheModelsOwn) {
   ASSERT_TRUE(sampled.logprobs.has_value());
   long double sum = 0;
   for (const float logit : logits) sum += expl(logit);
-  EXPECT_NEAR(sampled.logprobs->chosen,
-              static_cast<double>(logits[sampled.token] - logl(sum)), 1e-7);
+  EXPECT_NEAR(sampled.logprobs->chosen, static_cast<double>(logits[sampled.token] - logl(sum)),
+              1e-7);
   std::vector<TokenId> ids(logits.size());
   std::iota(ids.begin(), ids.end(), 0);
   std::stable_sort(ids.begin(), ids.end(),
@@ -280,8 +281,8 @@ TEST(Sampler, LogprobsAreTheModelsOwn) {
   ASSERT_EQ(sampled.logprobs->top.size(), 4u);
   for (int i = 0; i < 4; ++i) {
     EXPECT_EQ(sampled.logprobs->top[i].token, ids[i]);
-    EXPECT_NEAR(sampled.logprobs->top[i].logprob,
-                static_cast<double>(logits[ids[i]] - logl(sum)), 1e-7);
+    EXPECT_NEAR(sampled.logprobs->top[i].logprob, static_cast<double>(logits[ids[i]] - logl(sum)),
+                1e-7);
   }
   params.n_logprobs = 0;
   EXPECT_TRUE(sampler.sample(params, logits, {}).logprobs->top.empty());

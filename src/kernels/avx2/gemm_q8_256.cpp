@@ -1,4 +1,5 @@
-// The products of the 256-element formats (kernels/vector/gemm_q8_256.h), compiled for this instruction set.
+// The products of the 256-element formats (kernels/vector/gemm_q8_256.h), compiled for this
+// instruction set.
 #include "kernels/vector/gemm_q8_256.h"
 
 #include "kernels/avx2/avx2.h"

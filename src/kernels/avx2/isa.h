@@ -140,10 +140,8 @@ struct Isa {
   static int store_i8(int8_t* q, Floats v) {
     const __m256i a = _mm256_cvtps_epi32(v.a);
     const __m256i b = _mm256_cvtps_epi32(v.b);
-    const __m128i a16 =
-        _mm_packs_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
-    const __m128i b16 =
-        _mm_packs_epi32(_mm256_castsi256_si128(b), _mm256_extracti128_si256(b, 1));
+    const __m128i a16 = _mm_packs_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+    const __m128i b16 = _mm_packs_epi32(_mm256_castsi256_si128(b), _mm256_extracti128_si256(b, 1));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(q), _mm_packs_epi16(a16, b16));
     const __m256i s8 = _mm256_add_epi32(a, b);
     __m128i s = _mm_add_epi32(_mm256_castsi256_si128(s8), _mm256_extracti128_si256(s8, 1));
@@ -209,9 +207,13 @@ struct Isa {
   static Words both(Words x, Words y) { return _mm256_and_si256(x, y); }
   static Words either(Words x, Words y) { return _mm256_or_si256(x, y); }
   template <int n>
-  static Words up(Words x) { return _mm256_slli_epi32(x, n); }
+  static Words up(Words x) {
+    return _mm256_slli_epi32(x, n);
+  }
   template <int n>
-  static Words down(Words x) { return _mm256_srli_epi32(x, n); }
+  static Words down(Words x) {
+    return _mm256_srli_epi32(x, n);
+  }
   static Words down(Words x, int n) { return _mm256_srl_epi32(x, _mm_cvtsi32_si128(n)); }
   // Four signed bytes of each row -> planes.
   static void split_bytes(Words x, Words* low, Words* high) {
@@ -222,8 +224,8 @@ struct Isa {
   }
   // Four numbers 0..15 of each row -> the planes of table[number].
   static void look_up_bytes(const int8_t* table, Words numbers, Words* low, Words* high) {
-    const __m256i levels = _mm256_broadcastsi128_si256(
-        _mm_loadu_si128(reinterpret_cast<const __m128i*>(table)));
+    const __m256i levels =
+        _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)));
     split_bytes(_mm256_shuffle_epi8(levels, numbers), low, high);
   }
 

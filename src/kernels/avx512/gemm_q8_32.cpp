@@ -1,4 +1,5 @@
-// The products of the formats of 32 (kernels/vector/gemm_q8_32.h), compiled for this instruction set.
+// The products of the formats of 32 (kernels/vector/gemm_q8_32.h), compiled for this instruction
+// set.
 #include "kernels/vector/gemm_q8_32.h"
 
 #include "kernels/avx512/avx512.h"

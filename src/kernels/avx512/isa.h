@@ -146,9 +146,13 @@ struct Isa {
   static Words both(Words x, Words y) { return _mm512_and_si512(x, y); }
   static Words either(Words x, Words y) { return _mm512_or_si512(x, y); }
   template <int n>
-  static Words up(Words x) { return _mm512_slli_epi32(x, n); }
+  static Words up(Words x) {
+    return _mm512_slli_epi32(x, n);
+  }
   template <int n>
-  static Words down(Words x) { return _mm512_srli_epi32(x, n); }
+  static Words down(Words x) {
+    return _mm512_srli_epi32(x, n);
+  }
   static Words down(Words x, int n) { return _mm512_srl_epi32(x, _mm_cvtsi32_si128(n)); }
   static void split_bytes(Words x, Words* bytes, Words*) {
     *bytes = _mm512_xor_si512(x, word(0x80808080u));
@@ -180,7 +184,9 @@ struct Isa {
   static Ints same_int(int32_t x) { return _mm512_set1_epi32(x); }
   static Ints sub(Ints x, Ints y) { return _mm512_sub_epi32(x, y); }
   template <int n>
-  static Ints byte(Words x) { return _mm512_and_si512(_mm512_srli_epi32(x, 8 * n), word(255)); }
+  static Ints byte(Words x) {
+    return _mm512_and_si512(_mm512_srli_epi32(x, 8 * n), word(255));
+  }
   template <int n>
   static Ints signed_byte(Words x) {
     return _mm512_srai_epi32(_mm512_slli_epi32(x, 24 - 8 * n), 24);
@@ -208,9 +214,7 @@ struct Isa {
   static RowFloats to_float(Ints x) { return _mm512_cvtepi32_ps(x); }
 
  private:
-  static __m128i load_16(const void* x) {
-    return _mm_loadu_si128(static_cast<const __m128i*>(x));
-  }
+  static __m128i load_16(const void* x) { return _mm_loadu_si128(static_cast<const __m128i*>(x)); }
   // (l, l + 8), (l, l + 4).
   static __m128 quarter_sums(__m512 v) {
     const __m256 s8 = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));

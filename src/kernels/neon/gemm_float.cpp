@@ -1,8 +1,8 @@
 // The products of float weights (kernels/vector/gemm_float.h), compiled for this instruction set.
 #include "kernels/vector/gemm_float.h"
 
-#include "kernels/neon/neon.h"
 #include "kernels/neon/isa.h"
+#include "kernels/neon/neon.h"
 
 namespace reckon::kernels::neon {
 

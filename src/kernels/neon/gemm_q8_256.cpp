@@ -1,8 +1,9 @@
-// The products of the 256-element formats (kernels/vector/gemm_q8_256.h), compiled for this instruction set.
+// The products of the 256-element formats (kernels/vector/gemm_q8_256.h), compiled for this
+// instruction set.
 #include "kernels/vector/gemm_q8_256.h"
 
-#include "kernels/neon/neon.h"
 #include "kernels/neon/isa.h"
+#include "kernels/neon/neon.h"
 
 namespace reckon::kernels::neon {
 

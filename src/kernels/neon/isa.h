@@ -59,8 +59,8 @@ struct Isa {
     Floats out;
     RECKON_UNROLL
     for (int i = 0; i < 4; ++i) {
-      out.v[i] = vreinterpretq_f32_u32(
-          vshll_n_u16(vreinterpret_u16_u8(vld1_u8(bytes + 8 * i)), 16));
+      out.v[i] =
+          vreinterpretq_f32_u32(vshll_n_u16(vreinterpret_u16_u8(vld1_u8(bytes + 8 * i)), 16));
     }
     return out;
   }
@@ -109,8 +109,7 @@ struct Isa {
     return z;
   }
   static float sum(Floats v) {
-    const float32x4_t s4 =
-        vaddq_f32(vaddq_f32(v.v[0], v.v[2]), vaddq_f32(v.v[1], v.v[3]));
+    const float32x4_t s4 = vaddq_f32(vaddq_f32(v.v[0], v.v[2]), vaddq_f32(v.v[1], v.v[3]));
     const float32x2_t s2 = vadd_f32(vget_low_f32(s4), vget_high_f32(s4));
     return vget_lane_f32(s2, 0) + vget_lane_f32(s2, 1);
   }
@@ -132,16 +131,14 @@ struct Isa {
   static Floats where_above(Floats x, float limit, float value, Floats other) {
     RECKON_UNROLL
     for (int i = 0; i < 4; ++i) {
-      other.v[i] =
-          vbslq_f32(vcgtq_f32(x.v[i], vdupq_n_f32(limit)), vdupq_n_f32(value), other.v[i]);
+      other.v[i] = vbslq_f32(vcgtq_f32(x.v[i], vdupq_n_f32(limit)), vdupq_n_f32(value), other.v[i]);
     }
     return other;
   }
   static Floats where_below(Floats x, float limit, float value, Floats other) {
     RECKON_UNROLL
     for (int i = 0; i < 4; ++i) {
-      other.v[i] =
-          vbslq_f32(vcltq_f32(x.v[i], vdupq_n_f32(limit)), vdupq_n_f32(value), other.v[i]);
+      other.v[i] = vbslq_f32(vcltq_f32(x.v[i], vdupq_n_f32(limit)), vdupq_n_f32(value), other.v[i]);
     }
     return other;
   }
@@ -218,9 +215,13 @@ struct Isa {
   static Words both(Words x, Words y) { return vandq_s32(x, y); }
   static Words either(Words x, Words y) { return vorrq_s32(x, y); }
   template <int n>
-  static Words up(Words x) { return vshlq_n_s32(x, n); }
+  static Words up(Words x) {
+    return vshlq_n_s32(x, n);
+  }
   template <int n>
-  static Words down(Words x) { return down(x, n); }
+  static Words down(Words x) {
+    return down(x, n);
+  }
   static Words down(Words x, int n) {
     return vreinterpretq_s32_u32(vshlq_u32(vreinterpretq_u32_s32(x), vdupq_n_s32(-n)));
   }
@@ -247,9 +248,13 @@ struct Isa {
   static Ints same_int(int32_t x) { return vdupq_n_s32(x); }
   static Ints sub(Ints x, Ints y) { return vsubq_s32(x, y); }
   template <int n>
-  static Ints byte(Words x) { return both(down(x, 8 * n), word(255)); }
+  static Ints byte(Words x) {
+    return both(down(x, 8 * n), word(255));
+  }
   template <int n>
-  static Ints signed_byte(Words x) { return vshrq_n_s32(vshlq_n_s32(x, 24 - 8 * n), 24); }
+  static Ints signed_byte(Words x) {
+    return vshrq_n_s32(vshlq_n_s32(x, 24 - 8 * n), 24);
+  }
   struct Pairs {
     int32x4_t even;
     int32x4_t odd;

@@ -1,6 +1,6 @@
 // This instruction set's row operations, and its table.
-#include "kernels/neon/neon.h"
 #include "kernels/neon/isa.h"
+#include "kernels/neon/neon.h"
 #include "kernels/tables.h"
 #include "kernels/vector/attention.h"
 #include "kernels/vector/rows.h"

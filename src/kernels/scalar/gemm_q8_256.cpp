@@ -85,8 +85,7 @@ void spread(const BlockQ6_K& block, Spread& out) {
   for (int i = 0; i < 256; ++i) {
     const int half = i / 128;
     const int quarter = i / 32 % 4;
-    const int low =
-        block.qs[half * 64 + quarter % 2 * 32 + i % 32] >> (quarter / 2 * 4) & 15;
+    const int low = block.qs[half * 64 + quarter % 2 * 32 + i % 32] >> (quarter / 2 * 4) & 15;
     const int high = block.qh[half * 32 + i % 32] >> (2 * quarter) & 3;
     out.q[i] = static_cast<int8_t>((low | high << 4) - 32);
   }

@@ -56,8 +56,8 @@ static inline float exponential(float x) {
   c = fused(c, r, kExpC2);
   const float e = 1.0f + fused(r * r, c, r);
   // Times 2^n: n is added to e's exponent. The shift drops all of shifted's bits but n.
-  const uint32_t bits = __builtin_bit_cast(uint32_t, e) +
-                        (__builtin_bit_cast(uint32_t, shifted) << 23);
+  const uint32_t bits =
+      __builtin_bit_cast(uint32_t, e) + (__builtin_bit_cast(uint32_t, shifted) << 23);
   return __builtin_bit_cast(float, bits);
 }
 

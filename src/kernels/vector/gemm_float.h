@@ -41,7 +41,8 @@ inline void float_tile(const GemmArgs& g, int64_t row, int64_t column) {
   for (int64_t k = 0; k < whole; k += 16) {
     typename V::Floats w[kRows];
     RECKON_UNROLL
-    for (int r = 0; r < kRows; ++r) w[r] = W::load(weights + r * g.weight_row_bytes + k * W::kBytes);
+    for (int r = 0; r < kRows; ++r)
+      w[r] = W::load(weights + r * g.weight_row_bytes + k * W::kBytes);
     RECKON_UNROLL
     for (int c = 0; c < kColumns; ++c) {
       const typename V::Floats a = V::load(activations + c * g.depth + k);

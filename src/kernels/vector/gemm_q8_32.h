@@ -28,8 +28,7 @@ inline void dot_small_block(const typename V::Words* w, const typename V::Words*
   if constexpr (Format::kOffset != 0) {
     RECKON_UNROLL
     for (int c = 0; c < kColumns; ++c) {
-      dots[c] =
-          V::sub(dots[c], V::template up<log2_of(Format::kOffset)>(V::same_int(a[c]->sum)));
+      dots[c] = V::sub(dots[c], V::template up<log2_of(Format::kOffset)>(V::same_int(a[c]->sum)));
     }
   }
 }

@@ -12,9 +12,9 @@ namespace reckon::kernels {
 namespace {
 
 // A format's unpack(rows, at, out) calls out.set_d and set_dmin, set_factors and set_pairs for four
-// sub-blocks at a time, and then put(i, word) (of the 8-bit format put_planes(i, low, high)) once for each i, the
-// words of any four consecutive i in ascending order. Its loops are unrolled, so that i is a
-// constant to whatever out does with it.
+// sub-blocks at a time, and then put(i, word) (of the 8-bit format put_planes(i, low, high)) once
+// for each i, the words of any four consecutive i in ascending order. Its loops are unrolled, so
+// that i is a constant to whatever out does with it.
 
 // The four bytes of each word, one after another.
 template <class V>
@@ -114,8 +114,7 @@ struct FormatQ3_K : KFormat<BlockQ3_K, 16, 7, 4, false> {
         RECKON_UNROLL
         for (int k = 0; k < 4; ++k) {
           const typename V::Words low = V::both(V::down(q[g], 2 * k), V::word(0x03030303));
-          const typename V::Words high =
-              V::both(V::down(third[g], 4 * h + k), V::word(0x01010101));
+          const typename V::Words high = V::both(V::down(third[g], 4 * h + k), V::word(0x01010101));
           out.put(32 * h + 8 * k + g, V::either(low, V::template up<2>(high)));
         }
       }
@@ -221,8 +220,7 @@ struct FormatQ6_K : KFormat<BlockQ6_K, 16, 63, 32, false> {
         out.put(i + 8,
                 V::either(V::both(low[g + 8], nibble), V::both(V::template up<2>(high[g]), two)));
         out.put(i + 16, V::either(V::both(a, nibble), V::both(high[g], two)));
-        out.put(i + 24,
-                V::either(V::both(b, nibble), V::both(V::template down<2>(high[g]), two)));
+        out.put(i + 24, V::either(V::both(b, nibble), V::both(V::template down<2>(high[g]), two)));
       }
     }
   }

@@ -76,8 +76,8 @@ inline void add_dots(typename V::Ints (&totals)[kColumns], const typename V::Wor
     }
     RECKON_UNROLL
     for (int c = 0; c < kColumns; ++c) {
-      totals[c] = kScaled ? V::add_scaled(totals[c], sums[c], factor)
-                          : V::add_plain(totals[c], sums[c]);
+      totals[c] =
+          kScaled ? V::add_scaled(totals[c], sums[c], factor) : V::add_plain(totals[c], sums[c]);
     }
   }
 }

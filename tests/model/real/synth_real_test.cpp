@@ -47,12 +47,10 @@ class SynthReal : public ::testing::Test {
 
   std::shared_ptr<const GgufFile> write(const std::string& tokenizer_from) {
     ThreadPool pool(2);
-    const Status written =
-        write_synth_model(*find_synth_shape("r1:7b"),
-                          {.type = *parse_synth_type("q4_k_m"),
-                           .seed = 1,
-                           .tokenizer_from = tokenizer_from},
-                          path_, pool);
+    const Status written = write_synth_model(
+        *find_synth_shape("r1:7b"),
+        {.type = *parse_synth_type("q4_k_m"), .seed = 1, .tokenizer_from = tokenizer_from}, path_,
+        pool);
     EXPECT_TRUE(written.ok()) << written.error().message;
     auto file = GgufFile::open(path_);
     EXPECT_TRUE(file.ok());

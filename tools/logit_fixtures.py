@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Makes tests/forward/fixtures: tiny random qwen2 and llama models with the logits that
 transformers computes for them in float32. In: nothing but the seeds below. Out: NAME.gguf (f32
-weights), NAME.json (token ids and the positions whose logits are kept) and NAME.logits (float32, little
-endian, [n_positions, vocab_size]), as README.md there describes.
+weights), NAME.json (token ids and the positions whose logits are kept) and NAME.logits (float32,
+little endian, [n_positions, vocab_size]), as README.md there describes.
 
 Needs numpy, torch, transformers and gguf; run from anywhere: tools/logit_fixtures.py [FOLDER]
 """

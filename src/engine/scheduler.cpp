@@ -58,7 +58,6 @@ void Scheduler::remove(Sequence* sequence) {
 }
 
 const std::vector<Scheduler::Share>& Scheduler::plan() {
-  ++step_;
   admit();
   // A batch may lose all its members when pages run out while the oldest sequence, which never
   // loses its own, has no turn in it; the rest then is shared out anew.
@@ -145,16 +144,22 @@ bool Scheduler::start(Sequence* sequence) {
 // left goes to prefills, oldest first.
 void Scheduler::share_out() {
   batch_.clear();
+  const auto give_turn = [&](Sequence* sequence) {
+    // Turns are counted one by one, or of those that took part in the same step the oldest would be
+    // first again each time.
+    sequence->last_turn = ++turn_;
+    batch_.push_back({sequence, 1, false});
+  };
   int64_t left = options_.max_batch_tokens;
   if (n_running() <= left) {
-    for (Sequence* sequence : running_) batch_.push_back({sequence, 1, false});
+    for (Sequence* sequence : running_) give_turn(sequence);
   } else {
     std::vector<Sequence*> by_wait = running_;
     std::stable_sort(by_wait.begin(), by_wait.end(), [](const Sequence* a, const Sequence* b) {
-      return a->last_step < b->last_step;
+      return a->last_turn < b->last_turn;
     });
     by_wait.resize(static_cast<size_t>(left));
-    for (Sequence* sequence : by_wait) batch_.push_back({sequence, 1, false});
+    for (Sequence* sequence : by_wait) give_turn(sequence);
     std::sort(batch_.begin(), batch_.end(),
               [](const Share& a, const Share& b) { return a.sequence->order < b.sequence->order; });
   }
@@ -165,7 +170,6 @@ void Scheduler::share_out() {
     share.n_tokens += more;
     left -= more;
     share.wants_logits = share.n_tokens == share.sequence->n_pending();
-    share.sequence->last_step = step_;
   }
 }
 

@@ -26,7 +26,7 @@ struct Sequence {
   std::vector<PageId> pages;
   CacheNode tail = kCacheRoot;  // node of its last full page; the cache knows all full ones
   int64_t n_known_pages = 0;
-  uint64_t last_step = 0;  // when it last took part
+  uint64_t last_turn = 0;  // when it last took part
   bool running = false;
   bool prompt_known = false;  // the cache knows its last, partial page as of the prefill's end
   bool has_run = false;
@@ -89,7 +89,7 @@ class Scheduler {
   std::vector<Sequence*> waiting_;  // oldest first
   std::vector<Sequence*> running_;  // oldest first
   std::vector<Share> batch_;        // oldest first
-  uint64_t step_ = 0;
+  uint64_t turn_ = 0;  // counts the shares given
   int64_t n_preemptions_ = 0;
 };
 

@@ -110,9 +110,10 @@ Perplexity by_hand(const std::string& text, int64_t c) {
       ++n;
     }
   }
-  const double mean = sum / n;
+  const auto count = static_cast<double>(n);
+  const double mean = sum / count;
   const double ppl = std::exp(mean);
-  return {ppl, std::sqrt((squares / n - mean * mean) / (n - 1)) * ppl, n, n_chunks};
+  return {ppl, std::sqrt((squares / count - mean * mean) / (count - 1)) * ppl, n, n_chunks};
 }
 
 TEST(Perplexity, IsThatOfTheDefinition) {

@@ -235,13 +235,17 @@ TEST(Scheduler, WaitersForAPrefillGoOnWhenItIsGone) {
 
 TEST(Scheduler, EqualSequencesEndUpOnTheSamePages) {
   Fixture f(64, 64);
-  // Too short a common beginning to wait for, so both compute it.
   Sequence* a = f.add(range(12));
   Sequence* b = f.add(range(12));
+  // b waits for the prompt, goes on from a copy of its last page, and writes the same as a does.
   f.step();
+  f.step();
+  ASSERT_EQ(b->pages.size(), 2u);
   EXPECT_EQ(a->pages[0], b->pages[0]);
   EXPECT_NE(a->pages[1], b->pages[1]);
-  f.step();
+  for (int i = 0; i < 4; ++i) f.step();
+  EXPECT_EQ(b->n_computed, 16);
+  EXPECT_EQ(a->pages[1], b->pages[1]);
   f.remove_all();
   f.expect_all_pages_idle();
 }

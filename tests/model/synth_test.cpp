@@ -65,9 +65,10 @@ TEST(Synth, ShapesAreFoundByName) {
 TEST(Synth, ShapesHaveThePublishedNumberOfParameters) {
   const auto billions = [](const char* name) {
     const SynthShape& s = *find_synth_shape(name);
-    const double d = s.d_model, kv = s.n_kv_heads * s.head_dim();
-    const double layer = 2 * d * d + 2 * d * kv + 3 * d * s.ffn_dim;
-    return (s.n_layers * layer + 2 * d * s.vocab_size) * 1e-9;
+    const int64_t d = s.d_model;
+    const int64_t kv = s.n_kv_heads * s.head_dim();
+    const int64_t layer = 2 * d * d + 2 * d * kv + 3 * d * s.ffn_dim;
+    return static_cast<double>(s.n_layers * layer + 2 * d * s.vocab_size) * 1e-9;
   };
   EXPECT_NEAR(billions("r1:1.5b"), 1.777, 0.001);
   EXPECT_NEAR(billions("r1:7b"), 7.616, 0.001);
@@ -146,7 +147,8 @@ TEST(Synth, MadeUpTokenizerHasR1sMarks) {
 
 TEST(Synth, MadeUpTemplateIsRecognisedAsR1s) {
   const SynthFile file("tiny-qwen");
-  const auto source = file.open()->require_string("tokenizer.chat_template");
+  const auto opened = file.open();
+  const auto source = opened->require_string("tokenizer.chat_template");
   ASSERT_TRUE(source.ok());
   const auto chat_template = recognise_chat_template(*source);
   ASSERT_TRUE(chat_template.ok()) << chat_template.error().message;
@@ -270,7 +272,7 @@ TEST_P(SynthWeights, DependOnTheirPlaceAlone) {
 
 INSTANTIATE_TEST_SUITE_P(AllTypes, SynthWeights,
                          ::testing::ValuesIn(all_tensor_types().begin(), all_tensor_types().end()),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& type) { return std::string(type.param.name); });
 
 }  // namespace
 }  // namespace reckon

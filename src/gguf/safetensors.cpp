@@ -165,16 +165,16 @@ Result<std::shared_ptr<const Safetensors>> Safetensors::from_bytes(std::span<con
 }
 
 Result<std::shared_ptr<const Safetensors>> Safetensors::open_folder(const std::string& folder) {
-  const std::string single = folder + "/model.safetensors";
-  const std::string index = folder + "/model.safetensors.index.json";
-  std::error_code ignored;
-  if (std::filesystem::exists(single, ignored)) return open(single);
-  if (!std::filesystem::exists(index, ignored)) {
-    return wrong(folder, "weights", "model.safetensors or model.safetensors.index.json",
-                 "neither (other formats, such as pytorch_model.bin, are not read)");
-  }
   using Opened = Result<std::shared_ptr<const Safetensors>>;
-  return guarded(index, [&]() -> Opened {
+  return guarded(folder, [&]() -> Opened {
+    const std::string single = folder + "/model.safetensors";
+    const std::string index = folder + "/model.safetensors.index.json";
+    std::error_code ignored;
+    if (std::filesystem::exists(single, ignored)) return open(single);
+    if (!std::filesystem::exists(index, ignored)) {
+      return wrong(folder, "weights", "model.safetensors or model.safetensors.index.json",
+                   "neither (other formats, such as pytorch_model.bin, are not read)");
+    }
     std::shared_ptr<Safetensors> file(new Safetensors);
     RECKON_RETURN_IF_ERROR(file->open_shards(folder, index));
     return std::shared_ptr<const Safetensors>(std::move(file));

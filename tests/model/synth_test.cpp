@@ -103,7 +103,8 @@ TEST(Synth, EveryTypeOfEveryTinyShapeLoads) {
 
 TEST(Synth, APlainTypeIsThatOfEveryMatrix) {
   const SynthFile file("tiny-qwen", "iq4_xs");
-  for (const GgufTensor& tensor : file.open()->tensors()) {
+  const auto opened = file.open();
+  for (const GgufTensor& tensor : opened->tensors()) {
     EXPECT_EQ(tensor.type, tensor.n_dims == 2 ? TensorType::kIQ4_XS : TensorType::kF32)
         << tensor.name;
   }

@@ -42,10 +42,16 @@ unit:
 	$(CTEST) --test-dir build/dev -L unit -j $(JOBS)
 
 .PHONY: real
-real: ## the tests on real files, which are fetched first
+real: $(REAL_DIR)/tokenizer_goldens/default.jsonl ## the tests on real files, which are fetched first
 	$(call build_preset,dev)
-	python3 tools/fetch_real.py
 	RECKON_REAL_DIR=$(REAL_DIR) $(CTEST) --test-dir build/dev -L real
+
+# What PyPI's tokenizers makes of 20,000 strings with each of the real vocabularies.
+$(REAL_DIR)/tokenizer_goldens/default.jsonl: tools/tokenizer_goldens.py tools/fetch_real.py
+	python3 tools/fetch_real.py
+	python3 -m pip install --quiet --root-user-action ignore --target $(REAL_DIR)/python --upgrade \
+	  tokenizers==0.23.3
+	PYTHONPATH=$(REAL_DIR)/python RECKON_REAL_DIR=$(REAL_DIR) python3 tools/tokenizer_goldens.py real
 
 .PHONY: nightly
 nightly: ## the long tests: hours

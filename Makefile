@@ -42,7 +42,7 @@ unit:
 	$(CTEST) --test-dir build/dev -L unit -j $(JOBS)
 
 .PHONY: real
-real: $(REAL_DIR)/tokenizer_goldens/default.jsonl ## the tests on real files, which are fetched first
+real: $(REAL_DIR)/tokenizer_goldens/default.jsonl ## the tests on real files, fetched first
 	$(call build_preset,dev)
 	RECKON_REAL_DIR=$(REAL_DIR) $(CTEST) --test-dir build/dev -L real
 

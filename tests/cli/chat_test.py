@@ -132,6 +132,7 @@ class OnATerminal(harness.Tests):
     def test_ctrl_c_at_the_prompt_drops_the_line(self):
         terminal = self.chat("--max-tokens", "5")
         terminal.expect("0/4096 > ")
+        terminal.wait_for_editing()
         terminal.send("not this\x03")
         terminal.expect("Ctrl-D leaves")
         terminal.expect("0/4096 > ")

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import unittest
 
@@ -139,6 +140,14 @@ class Terminal:
 
     def send(self, text):
         os.write(self.fd, text.encode())
+
+    def wait_for_editing(self):
+        """libedit takes the terminal over only after it has shown the prompt."""
+        end = time.monotonic() + TIMEOUT_S
+        while termios.tcgetattr(self.fd)[3] & termios.ISIG:
+            if time.monotonic() > end:
+                raise AssertionError("the terminal stays in its line mode")
+            time.sleep(0.01)
 
     def interrupt(self):
         """Ctrl-C while the program computes (while it reads a line, send("\\x03") is the key)."""

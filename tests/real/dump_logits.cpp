@@ -1,6 +1,7 @@
-// dump_logits MODEL.gguf TEXT OUT [THREADS [CHUNKS]]: the logits of a model over a text as raw
-// float32, for tools/kl_reference.py, which describes the file and which positions are kept.
-// OUT.tokens gets the ids (int32). For measurements by hand; no part of the product.
+// dump_logits MODEL.gguf TEXT OUT [THREADS [CHUNKS [f16|q8]]]: the logits of a model over a text
+// as raw float32, for tools/kl_reference.py, which describes the file and which positions are
+// kept. f16 or q8 is the type of the cache. OUT.tokens gets the ids (int32). For measurements by
+// hand; no part of the product.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -31,6 +32,7 @@ struct Arguments {
   std::string model, text, out;
   int n_threads = 2;
   int64_t max_chunks = INT64_MAX;
+  kernels::KvType kv_type = kernels::KvType::kF16;
 };
 
 template <class T>
@@ -46,6 +48,7 @@ Status dump(const Arguments& arguments) {
   CpuDecoderOptions options;
   options.n_pages = kChunk / kPagePositions;
   options.max_batch_tokens = kChunk;
+  options.kv_type = arguments.kv_type;
   options.n_threads = arguments.n_threads;
   options.kernels = table;
   RECKON_ASSIGN(const std::unique_ptr<CpuDecoder> decoder, CpuDecoder::create(model, options));
@@ -83,8 +86,8 @@ Status dump(const Arguments& arguments) {
 }  // namespace reckon
 
 int main(int argc, char** argv) {
-  if (argc < 4 || argc > 6) {
-    fmt::print(stderr, "usage: dump_logits MODEL.gguf TEXT OUT [THREADS [CHUNKS]]\n");
+  if (argc < 4 || argc > 7) {
+    fmt::print(stderr, "usage: dump_logits MODEL.gguf TEXT OUT [THREADS [CHUNKS [f16|q8]]]\n");
     return 2;
   }
   reckon::Arguments arguments{.model = argv[1], .text = argv[2], .out = argv[3]};
@@ -97,6 +100,12 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "dump_logits: expected numbers after OUT\n");
     return 2;
   }
+  const std::string_view kv_type = argc > 6 ? argv[6] : "f16";
+  if (kv_type != "f16" && kv_type != "q8") {
+    fmt::print(stderr, "dump_logits: expected f16 or q8 after CHUNKS\n");
+    return 2;
+  }
+  if (kv_type == "q8") arguments.kv_type = reckon::kernels::KvType::kQ8;
   const reckon::Status status = reckon::dump(arguments);
   if (!status.ok()) fmt::print(stderr, "dump_logits: {}\n", status.error().message);
   return status.ok() ? 0 : 1;

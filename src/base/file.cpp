@@ -180,6 +180,13 @@ Status MappedFile::populate(size_t offset, size_t length) const {
   return {};
 }
 
+void MappedFile::release(size_t offset, size_t length) const {
+  const size_t page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+  const size_t begin = (offset + page - 1) / page * page;
+  const size_t end = (offset + length) / page * page;
+  if (begin < end) ::madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_DONTNEED);
+}
+
 void install_mapped_file_guard() {
   struct sigaction action{};
   action.sa_handler = on_bus_error;

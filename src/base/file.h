@@ -37,6 +37,9 @@ class MappedFile {
   // the file has become shorter or its disk fails, kFailed when memory is short.
   Status populate(size_t offset, size_t length) const;
 
+  // Lets go of the memory of the whole pages in a range; they are read again when they are used.
+  void release(size_t offset, size_t length) const;
+
   // Whether the file still has the size and the time of writing that it had when it was mapped:
   // what was read before this call succeeded is good. Costs one system call. Errors: kFailed.
   Status check_unchanged() const;

@@ -57,6 +57,7 @@ int physical_core_count() {
 
 ThreadPool::ThreadPool(int n_threads) {
   RECKON_CHECK(n_threads >= 1);
+  parts_ = std::make_unique<Part[]>(static_cast<size_t>(n_threads));
   workers_.reserve(static_cast<size_t>(n_threads - 1));
   try {
     for (int thread = 1; thread < n_threads; ++thread) {
@@ -87,8 +88,11 @@ void ThreadPool::run(int64_t n_pieces, Call call, const void* context) {
   }
   call_ = call;
   context_ = context;
-  n_pieces_ = n_pieces;
-  next_piece_.store(0, std::memory_order_relaxed);
+  for (int64_t t = 0; t < n_threads(); ++t) {
+    Part& part = parts_[static_cast<size_t>(t)];
+    part.next.store(n_pieces * t / n_threads(), std::memory_order_relaxed);
+    part.end = n_pieces * (t + 1) / n_threads();
+  }
   const uint64_t number = (round_.load(std::memory_order_relaxed) >> 32) + 1;
   const uint64_t empty_round = number << 32 | kOpen;
   {
@@ -116,10 +120,13 @@ void ThreadPool::run(int64_t n_pieces, Call call, const void* context) {
 }
 
 void ThreadPool::take_pieces(int thread) {
-  for (;;) {
-    const int64_t piece = next_piece_.fetch_add(1, std::memory_order_relaxed);
-    if (piece >= n_pieces_) return;
-    call_(context_, piece, thread);
+  for (int i = 0; i < n_threads(); ++i) {
+    Part& part = parts_[static_cast<size_t>((thread + i) % n_threads())];
+    for (;;) {
+      const int64_t piece = part.next.fetch_add(1, std::memory_order_relaxed);
+      if (piece >= part.end) break;
+      call_(context_, piece, thread);
+    }
   }
 }
 

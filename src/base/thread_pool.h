@@ -1,5 +1,6 @@
-// A fixed team of threads that share one loop at a time. Pieces are handed out dynamically, so that
-// slow cores take fewer; what a piece computes never depends on who takes it.
+// A fixed team of threads that share one loop at a time. Each begins with a part of its own, so
+// that what it reads lies together, and then helps the others with theirs, so that slow cores do
+// less; what a piece computes never depends on who takes it.
 #pragma once
 
 #include <atomic>
@@ -49,13 +50,18 @@ class ThreadPool {
   void work(int thread);
   void take_pieces(int thread);
 
-  // One round. run() writes these three while no worker is inside and publishes them by round_; it
+  // The pieces that are a thread's own to begin with, and the next of them that nobody has taken.
+  struct alignas(64) Part {
+    std::atomic<int64_t> next{0};
+    int64_t end = 0;
+  };
+
+  // One round. run() writes these while no worker is inside and publishes them by round_; it
   // closes the round when all pieces are done and every worker that came has left. Workers that are
   // asleep or kept from running by other programs are not waited for.
   Call call_ = nullptr;
   const void* context_ = nullptr;
-  int64_t n_pieces_ = 0;
-  alignas(64) std::atomic<int64_t> next_piece_{0};
+  std::unique_ptr<Part[]> parts_;  // [n_threads]
   // The round's number << 32, kOpen while workers may enter, and how many are inside.
   alignas(64) std::atomic<uint64_t> round_{0};
   std::atomic<bool> is_running_{false};

@@ -12,6 +12,7 @@
 #include "cli/program.h"
 #include "engine/bench.h"
 #include "engine/machine_limits.h"
+#include "engine/memory.h"
 #include "forward/kv_cache.h"
 
 namespace reckon::cli {
@@ -25,13 +26,19 @@ struct BenchCommandOptions {
 
 constexpr int64_t kMostTokens = 1 << 20;
 constexpr int64_t kMostSequences = 1024;
+constexpr double kMiB = 1 << 20;
 
 struct Limits {
   double read_gb_s = 0;
   double macs_g_s = 0;
 };
 
-std::string as_json(const BenchResult& result, const Limits& limits) {
+struct Memory {
+  int64_t predicted_bytes = 0;
+  int64_t resident_peak_bytes = 0;
+};
+
+std::string as_json(const BenchResult& result, const Memory& memory, const Limits& limits) {
   JsonLine json;
   json.begin_object()
       .field("prefill_tok_s", result.prefill_tok_s)
@@ -41,12 +48,14 @@ std::string as_json(const BenchResult& result, const Limits& limits) {
       .field("limit_read_gb_s", limits.read_gb_s)
       .field("macs_g_s", result.macs_g_s)
       .field("limit_macs_g_s", limits.macs_g_s)
+      .field("predicted_bytes", memory.predicted_bytes)
+      .field("resident_peak_bytes", memory.resident_peak_bytes)
       .end_object();
   return json.take();
 }
 
 void print(const BenchCommandOptions& options, int n_threads, const BenchResult& result,
-           const Limits& limits) {
+           const Memory& memory, const Limits& limits) {
   const BenchOptions& bench = options.bench;
   out().write(fmt::format("{} threads\n", n_threads));
   out().write(fmt::format("  {:<34} {:>9.2f} tokens/s\n",
@@ -63,6 +72,9 @@ void print(const BenchCommandOptions& options, int n_threads, const BenchResult&
   out().write(fmt::format("  {:<34} {:>9.2f} G/s, {:.0f} % of this machine's {:.2f}\n",
                           "multiply-adds in prefill", result.macs_g_s,
                           100 * result.macs_g_s / limits.macs_g_s, limits.macs_g_s));
+  out().write(fmt::format("  {:<34} {:>9.1f} MiB, {:.1f} predicted\n", "memory at most",
+                          static_cast<double>(memory.resident_peak_bytes) / kMiB,
+                          static_cast<double>(memory.predicted_bytes) / kMiB));
 }
 
 Status check(const BenchOptions& bench) {
@@ -89,6 +101,9 @@ Status run_bench(const BenchCommandOptions& options) {
   };
   const Result<BenchResult> result = measure_speed(
       *loaded.decoder, *loaded.model, load_options(options.model).kv_type, options.bench, tell);
+  // Before the limits take memory of their own.
+  const Memory memory = {.predicted_bytes = loaded.report.memory.total_bytes(),
+                         .resident_peak_bytes = resident_peak()};
   Limits limits;
   if (result.ok() && tell("this machine's limits")) {
     ThreadPool pool(loaded.report.n_threads);
@@ -98,9 +113,9 @@ Status run_bench(const BenchCommandOptions& options) {
   if (err().is_terminal()) err().write("\r\x1b[K");
   RECKON_RETURN_IF_ERROR(result.ok() ? Status() : Status(result.error()));
   if (options.json) {
-    out().write(as_json(*result, limits));
+    out().write(as_json(*result, memory, limits));
   } else {
-    print(options, loaded.report.n_threads, *result, limits);
+    print(options, loaded.report.n_threads, *result, memory, limits);
   }
   return {};
 }

@@ -2,14 +2,13 @@
 // for; the one to run is chosen by what the kernels' tables say the machine has.
 #include "engine/machine_limits.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 
+#include "base/huge_buffer.h"
 #include "engine/memory.h"
 #include "kernels/kernels.h"
 
@@ -64,29 +63,6 @@ SumFunction widest_sum() {
 #endif
   return sum_baseline;
 }
-
-// Memory of its own, on huge pages where the system gives them.
-class ReadBuffer {
- public:
-  explicit ReadBuffer(size_t bytes) : bytes_(bytes) {
-    void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (data == MAP_FAILED) return;
-    ::madvise(data, bytes, MADV_HUGEPAGE);
-    data_ = static_cast<std::byte*>(data);
-  }
-  ~ReadBuffer() {
-    if (data_ != nullptr) ::munmap(data_, bytes_);
-  }
-  ReadBuffer(const ReadBuffer&) = delete;
-  ReadBuffer& operator=(const ReadBuffer&) = delete;
-
-  std::byte* data() const { return data_; }
-  size_t bytes() const { return bytes_; }
-
- private:
-  std::byte* data_ = nullptr;
-  size_t bytes_;
-};
 
 // ---- multiply-adds ------------------------------------------------------------------------------
 
@@ -189,11 +165,11 @@ Result<double> measure_read_limit(ThreadPool& pool) {
   const size_t wanted =
       std::min(kReadBytes, static_cast<size_t>(std::max<int64_t>(0, available / 4)));
   const size_t bytes = wanted / kReadPiece * kReadPiece;
-  const ReadBuffer buffer(bytes);
-  if (bytes == 0 || buffer.data() == nullptr) {
+  if (bytes == 0) {
     return failed("read limit: expected memory for at least " + format_bytes(kReadPiece) +
                   " to read, found " + format_bytes(available) + " free");
   }
+  RECKON_ASSIGN(const HugeBuffer buffer, HugeBuffer::create(bytes, "read limit"));
   const SumFunction sum = widest_sum();
   const auto n_pieces = static_cast<int64_t>(bytes / kReadPiece);
   std::atomic<uint64_t> total{0};

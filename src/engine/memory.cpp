@@ -171,6 +171,11 @@ Result<int64_t> available_memory(const std::string& root) {
   return std::min(machine, left_in_control_groups(root).value_or(machine));
 }
 
+int64_t resident_peak() {
+  const std::optional<std::string> status = kernel_file("/proc/self/status");
+  return status ? field(*status, "VmHWM:").value_or(0) * 1024 : 0;
+}
+
 Result<MemoryPlan> plan_memory(const MemoryNeeds& needs, int64_t available_bytes,
                                std::optional<int64_t> wanted_context, bool paged) {
   if (wanted_context && (*wanted_context < 1 || *wanted_context > needs.model_context)) {

@@ -15,10 +15,13 @@ namespace reckon {
 // before every path, for tests. Errors: kFailed when /proc/meminfo can't be read.
 Result<int64_t> available_memory(const std::string& root = "");
 
+// The most that this process has had resident so far, in bytes; 0 where the system doesn't tell.
+int64_t resident_peak();
+
 struct MemoryNeeds {
   int64_t weights_bytes = 0;
   int64_t kv_bytes_per_token = 0;
-  int64_t working_bytes = 0;  // buffers that don't grow with the context
+  int64_t working_bytes = 0;  // what doesn't grow with the context: buffers, vocabulary, program
   int64_t model_context = 0;  // the model's own limit
   int64_t n_sequences = 1;    // each with room for the whole context
 };

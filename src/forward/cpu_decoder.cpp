@@ -206,8 +206,8 @@ void CpuDecoder::embed() {
   const std::vector<double>& frequencies = model_->rope_frequencies();
   pool_.parallel_for(static_cast<int64_t>(places_.size()), [&](int64_t t, int) {
     const TokenPlace& place = places_[static_cast<size_t>(t)];
-    decode_row(table.type, table.row(place.token), scratch_->hidden.floats() + t * config.d_model,
-               config.d_model);
+    decode_row(table.type, table.data + place.token * table.row_bytes,
+               scratch_->hidden.floats() + t * config.d_model, config.d_model);
     float* cosines = scratch_->rotary.floats() + t * config.n_rotated;
     float* sines = cosines + config.n_rotated / 2;
     for (size_t i = 0; i < frequencies.size(); ++i) {
@@ -426,7 +426,8 @@ void CpuDecoder::multiply(const float* input, int64_t n_columns,
                                 .depth = depth,
                                 .row_begin = first_row,
                                 .row_end = std::min(first_row + kRowsPerPiece, matrix.rows),
-                                .n_columns = n_columns});
+                                .n_columns = n_columns,
+                                .n_packed_rows = matrix.n_packed_rows});
   });
 }
 

@@ -1,11 +1,9 @@
-// The pool of KV pages, in one anonymous mapping.
+// The pool of KV pages, in one buffer.
 #include "forward/kv_cache.h"
 
 #include <fmt/format.h>
-#include <sys/mman.h>
 
 #include <cstring>
-#include <utility>
 
 #include "base/checked_math.h"
 
@@ -30,35 +28,16 @@ Result<KvCache> KvCache::create(const ModelConfig& config, kernels::KvType type,
   cache.page_bytes_ = kv_page_bytes(config, type);
   const auto bytes =
       checked_mul(static_cast<uint64_t>(cache.page_bytes_), static_cast<uint64_t>(n_pages));
-  void* data = MAP_FAILED;
-  if (bytes) {
-    data = ::mmap(nullptr, *bytes, PROT_READ | PROT_WRITE,
-                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  }
-  if (data == MAP_FAILED) {
+  if (!bytes) {
     return failed(
         fmt::format("KV cache: no room for {} pages of {} bytes", n_pages, cache.page_bytes_));
   }
-  cache.data_ = static_cast<std::byte*>(data);
+  RECKON_ASSIGN(cache.buffer_, HugeBuffer::create(*bytes, "KV cache"));
   return cache;
 }
 
-KvCache::KvCache(KvCache&& other) noexcept
-    : type_(other.type_),
-      n_pages_(other.n_pages_),
-      n_kv_heads_(other.n_kv_heads_),
-      row_bytes_(other.row_bytes_),
-      page_bytes_(other.page_bytes_),
-      data_(std::exchange(other.data_, nullptr)) {}
-
-KvCache::~KvCache() {
-  if (data_ != nullptr) {
-    ::munmap(data_, static_cast<size_t>(page_bytes_) * static_cast<size_t>(n_pages_));
-  }
-}
-
 void KvCache::copy_page(PageId from, PageId to) {
-  std::memcpy(data_ + to * page_bytes_, data_ + from * page_bytes_,
+  std::memcpy(buffer_.data() + to * page_bytes_, buffer_.data() + from * page_bytes_,
               static_cast<size_t>(page_bytes_));
 }
 

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/huge_buffer.h"
 #include "base/result.h"
 #include "forward/decoder.h"
 #include "kernels/kernels.h"
@@ -26,10 +27,6 @@ class KvCache {
   // space.
   static Result<KvCache> create(const ModelConfig& config, kernels::KvType type, int64_t n_pages);
 
-  KvCache(KvCache&& other) noexcept;
-  KvCache& operator=(KvCache&& other) = delete;
-  ~KvCache();
-
   kernels::KvType type() const { return type_; }
   int64_t n_pages() const { return n_pages_; }
 
@@ -47,7 +44,7 @@ class KvCache {
  private:
   KvCache() = default;
   std::byte* head_rows(PageId page, int64_t plane, int64_t kv_head) const {
-    return data_ + page * page_bytes_ +
+    return buffer_.data() + page * page_bytes_ +
            (plane * n_kv_heads_ + kv_head) * kPagePositions * row_bytes_;
   }
 
@@ -56,7 +53,7 @@ class KvCache {
   int64_t n_kv_heads_ = 0;
   int64_t row_bytes_ = 0;
   int64_t page_bytes_ = 0;
-  std::byte* data_ = nullptr;
+  HugeBuffer buffer_;
 };
 
 }  // namespace reckon

@@ -37,6 +37,9 @@ struct GemmArgs {
   int64_t row_begin;
   int64_t row_end;
   int64_t n_columns;
+  // Rows before this one are packed (kernels/packed.h), the others lie as in the file. A multiple
+  // of kPackedRows; row_begin is then one as well, and so is row_end unless it is the last row's.
+  int64_t n_packed_rows = 0;
 };
 using GemmFunction = void (*)(const GemmArgs&) noexcept;
 
@@ -68,7 +71,8 @@ struct AttentionArgs {
 size_t attention_scratch_floats(int64_t n_queries, int64_t head_dim);
 
 struct KernelTable {
-  const char* name;  // "scalar", "avx2", "avx512", "neon"
+  const char* name;   // "scalar", "avx2", "avx512", "neon"
+  bool reads_packed;  // gemm takes packed rows
 
   // x [n] -> out, activation_row_bytes(format, n) bytes.
   void (*quantize_q8_32)(const float* x, int64_t n, void* out) noexcept;

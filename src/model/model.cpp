@@ -3,13 +3,19 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstring>
+#include <functional>
 #include <new>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_set>
 #include <utility>
 
+#include "base/check.h"
+#include "kernels/packed.h"
 #include "kernels/scalar_math.h"
 #include "quants/codec.h"
 
@@ -131,9 +137,58 @@ Result<std::vector<double>> rope_table(const GgufFile& file, const ModelConfig& 
   return table;
 }
 
+// The file that a matrix stands in, and where; none when it was given as bytes.
+struct FilePlace {
+  const MappedFile* file = nullptr;
+  size_t offset = 0;
+};
+
+FilePlace find_place(const GgufFile& file, const std::byte* data) {
+  for (const MappedFile& shard : file.shards()) {
+    const std::span<const std::byte> bytes = shard.bytes();
+    if (std::less_equal<>()(bytes.data(), data) &&
+        std::less<>()(data, bytes.data() + bytes.size())) {
+      return {&shard, static_cast<size_t>(data - bytes.data())};
+    }
+  }
+  return {};
+}
+
+// Each matrix begins with a cache line.
+int64_t aligned(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+
+// What is read, packed and given back at a time.
+constexpr int64_t kSliceBytes = int64_t{8} << 20;
+
+// Reads a matrix and moves it to target, its rows packed as far as they fill groups. releases: the
+// file's pages are given back.
+Status pack(Matrix& matrix, std::byte* target, const FilePlace& place, bool releases,
+            ThreadPool& pool) {
+  const int64_t n_groups = matrix.rows / kernels::kPackedRows;
+  const int64_t group_bytes = kernels::kPackedRows * matrix.row_bytes;
+  const int64_t slice = std::max<int64_t>(1, kSliceBytes / group_bytes);
+  for (int64_t first = 0; first < n_groups; first += slice) {
+    const int64_t n = std::min(slice, n_groups - first);
+    const size_t offset = place.offset + static_cast<size_t>(first * group_bytes);
+    const auto length = static_cast<size_t>(n * group_bytes);
+    if (place.file != nullptr) RECKON_RETURN_IF_ERROR(place.file->populate(offset, length));
+    pool.parallel_for(n, [&](int64_t i, int) {
+      const int64_t at = (first + i) * group_bytes;
+      kernels::pack_rows(matrix.type, matrix.data + at, matrix.row_bytes, target + at);
+    });
+    if (place.file != nullptr && releases) place.file->release(offset, length);
+  }
+  const int64_t n_packed = n_groups * group_bytes;
+  std::memcpy(target + n_packed, matrix.data + n_packed,
+              static_cast<size_t>(matrix.bytes() - n_packed));
+  matrix.data = target;
+  matrix.n_packed_rows = n_groups * kernels::kPackedRows;
+  return place.file != nullptr ? place.file->check_unchanged() : Status();
+}
+
 }  // namespace
 
-Result<std::shared_ptr<const Model>> Model::load(std::shared_ptr<const GgufFile> file) try {
+Result<std::shared_ptr<Model>> Model::load(std::shared_ptr<const GgufFile> file) try {
   auto model = std::make_shared<Model>();
   RECKON_ASSIGN(model->config_, read_config(*file));
   const ModelConfig& config = model->config_;
@@ -142,6 +197,7 @@ Result<std::shared_ptr<const Model>> Model::load(std::shared_ptr<const GgufFile>
                                        model->token_embedding_));
   RECKON_RETURN_IF_ERROR(reader.vector("output_norm.weight", config.d_model, model->output_norm_));
   model->output_ = model->token_embedding_;
+  model->tied_embedding_ = !reader.has("output.weight");
   if (reader.has("output.weight")) {
     RECKON_RETURN_IF_ERROR(
         reader.matrix("output.weight", config.vocab_size, config.d_model, model->output_));
@@ -156,9 +212,61 @@ Result<std::shared_ptr<const Model>> Model::load(std::shared_ptr<const GgufFile>
   RECKON_RETURN_IF_ERROR(reader.all_taken());
   RECKON_ASSIGN(model->rope_frequencies_, rope_table(*file, config, divisors));
   model->file_ = std::move(file);
-  return std::shared_ptr<const Model>(std::move(model));
+  return model;
 } catch (const std::bad_alloc&) {
   return failed("out of memory while reading the model's directory");
+}
+
+std::vector<Matrix*> Model::product_matrices() {
+  std::vector<Matrix*> matrices;
+  for (LayerWeights& layer : layers_) {
+    for (Matrix* matrix : {&layer.attn_q, &layer.attn_k, &layer.attn_v, &layer.attn_output,
+                           &layer.ffn_gate, &layer.ffn_up, &layer.ffn_down}) {
+      matrices.push_back(matrix);
+    }
+  }
+  matrices.push_back(&output_);
+  return matrices;
+}
+
+Status Model::read_weights(bool packed, ThreadPool& pool,
+                           const std::function<void(int64_t, int64_t)>& progress) {
+  RECKON_CHECK(packed_.size() == 0);
+  const std::vector<Matrix*> matrices = product_matrices();
+  int64_t total = 0;
+  int64_t n_packed_bytes = 0;
+  const auto packs = [&](const Matrix& m) { return packed && kernels::can_pack(m.type); };
+  for (const Matrix* matrix : matrices) {
+    total += matrix->bytes();
+    if (packs(*matrix)) n_packed_bytes += aligned(matrix->bytes());
+  }
+  RECKON_ASSIGN(packed_, HugeBuffer::create(static_cast<uint64_t>(n_packed_bytes), "weights"));
+  std::byte* next = packed_.data();
+  int64_t done = 0;
+  const FilePlace embedding = find_place(*file_, token_embedding_.data);
+  if (embedding.file != nullptr) {
+    const auto length = static_cast<size_t>(token_embedding_.bytes());
+    RECKON_RETURN_IF_ERROR(embedding.file->populate(embedding.offset, length));
+  }
+  for (Matrix* matrix : matrices) {
+    const FilePlace place = find_place(*file_, matrix->data);
+    if (packs(*matrix)) {
+      RECKON_RETURN_IF_ERROR(
+          pack(*matrix, next, place, matrix->data != token_embedding_.data, pool));
+      next += aligned(matrix->bytes());
+    } else if (place.file != nullptr) {
+      RECKON_RETURN_IF_ERROR(
+          place.file->populate(place.offset, static_cast<size_t>(matrix->bytes())));
+    }
+    done += matrix->bytes();
+    if (progress) progress(done, total);
+  }
+  return {};
+}
+
+int64_t Model::resident_bytes(bool packed) const {
+  const bool twice = packed && tied_embedding_ && kernels::can_pack(output_.type);
+  return static_cast<int64_t>(file_->file_bytes()) + (twice ? output_.bytes() : 0);
 }
 
 }  // namespace reckon

@@ -1,28 +1,34 @@
 // A model ready for the decoder: its configuration and every weight as a pointer whose shape has
-// been proven. Weights stay where the file is mapped; norms and biases are decoded to float32.
+// been proven. Norms and biases are decoded to float32; matrices stay where the file is mapped
+// until read_weights() packs them for the kernels.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
+#include "base/huge_buffer.h"
 #include "base/result.h"
+#include "base/thread_pool.h"
 #include "gguf/gguf_file.h"
 #include "model/config.h"
 #include "quants/tensor_type.h"
 
 namespace reckon {
 
-// A weight matrix [rows, cols] as blocks of its type, row after row.
+// A weight matrix [rows, cols] as blocks of its type, row after row; the first n_packed_rows are
+// packed (kernels/packed.h).
 struct Matrix {
   TensorType type = TensorType::kF32;
   const std::byte* data = nullptr;
   int64_t rows = 0;
   int64_t cols = 0;
   int64_t row_bytes = 0;
+  int64_t n_packed_rows = 0;
 
-  const std::byte* row(int64_t r) const { return data + r * row_bytes; }
+  int64_t bytes() const { return rows * row_bytes; }
 };
 
 // A vector that is added or multiplied element by element; empty when the model has none.
@@ -43,11 +49,22 @@ struct LayerWeights {
   Matrix ffn_down;     // [d_model, ffn_dim]
 };
 
-// Immutable after load, so safe to share between threads.
+// Immutable after load and read_weights, so safe to share between threads.
 class Model {
  public:
   // Errors: kBadFile naming the tensor or key, what was expected and what was found.
-  static Result<std::shared_ptr<const Model>> load(std::shared_ptr<const GgufFile> file);
+  static Result<std::shared_ptr<Model>> load(std::shared_ptr<const GgufFile> file);
+
+  // Reads all matrices into memory, so that the first answer is as fast as the later ones. packed:
+  // those that products use and that can be are packed into memory of their own, one after the
+  // other, and the file's pages given back; else they stay the file's, as the embedding always
+  // does. At most once. Errors: kBadFile when the file can't be read any more, kFailed when memory
+  // is short.
+  Status read_weights(bool packed, ThreadPool& pool,
+                      const std::function<void(int64_t done_bytes, int64_t total_bytes)>& progress);
+  // What stands in memory after that: the file, and a second time an embedding that is the output's
+  // matrix too and packed as such.
+  int64_t resident_bytes(bool packed) const;
 
   const GgufFile& file() const { return *file_; }
   const ModelConfig& config() const { return config_; }
@@ -55,7 +72,7 @@ class Model {
   const std::vector<LayerWeights>& layers() const { return layers_; }
   const Vector& output_norm() const { return output_norm_; }  // [d_model]
   const Matrix& output() const { return output_; }            // [vocab_size, d_model]
-  bool tied_embedding() const { return output_.data == token_embedding_.data; }
+  bool tied_embedding() const { return tied_embedding_; }
   // Rotations per position of each pair, in radians, scaling applied: [n_rotated / 2].
   const std::vector<double>& rope_frequencies() const { return rope_frequencies_; }
 
@@ -66,7 +83,11 @@ class Model {
   std::vector<LayerWeights> layers_;
   Vector output_norm_;
   Matrix output_;
+  bool tied_embedding_ = false;
   std::vector<double> rope_frequencies_;
+  HugeBuffer packed_;
+
+  std::vector<Matrix*> product_matrices();
 };
 
 }  // namespace reckon

@@ -293,7 +293,7 @@ class Show(harness.Tests):
                           "bytes": 256 * 544 * 4})
         self.assertEqual(len(tree["tensors"]), 27)
         memory = tree["memory"]
-        self.assertEqual(memory["weights_bytes"], sum(t["bytes"] for t in tree["tensors"]))
+        self.assertEqual(memory["weights_bytes"], self.model.stat().st_size)
         contexts = [at["context"] for at in memory["by_context"]]
         self.assertEqual(contexts, [2048, 4096])
         for at in memory["by_context"]:
@@ -373,7 +373,8 @@ class Measures(harness.Tests):
         tree = self.expect_json("bench", "-m", self.model, "--prefill", 70, "--decode", 5,
                                 "--batch", 3, "--threads", 2)
         self.assertEqual(set(tree), {"prefill_tok_s", "decode_tok_s", "batch_decode_tok_s",
-                                     "read_gb_s", "limit_read_gb_s", "macs_g_s", "limit_macs_g_s"})
+                                     "read_gb_s", "limit_read_gb_s", "macs_g_s", "limit_macs_g_s",
+                                     "predicted_bytes", "resident_peak_bytes"})
         for name, value in tree.items():
             self.assertIsInstance(value, NUMBER)
             self.assertGreater(value, 0, name)

@@ -95,12 +95,22 @@ class ExactnessTest : public ::testing::TestWithParam<Case> {
     spec.architecture = GetParam().architecture;
     model_ = test::make_tiny_model(spec, 7);
     ASSERT_NE(model_, nullptr);
+    const auto packed = test::make_tiny_model(spec, 7);
+    ThreadPool pool(2);
+    ASSERT_TRUE(packed->read_weights(true, pool, {}).ok());
+    packed_model_ = packed;
     tokens_ = prompt(1, spec.vocab_size);
     const auto plain = make_decoder(model_, "scalar", 1, GetParam().kv_type);
     expected_ = run(*plain, tokens_, {1}, kPages);
   }
 
+  // As tables want it that read packed rows: with them for every second way, or always.
+  std::shared_ptr<const Model> model_for(const KernelTable& table, size_t way = 1) const {
+    return table.reads_packed && way % 2 == 1 ? packed_model_ : model_;
+  }
+
   std::shared_ptr<const Model> model_;
+  std::shared_ptr<const Model> packed_model_;
   std::vector<TokenId> tokens_;
   std::vector<float> expected_;
 };
@@ -110,12 +120,16 @@ TEST_P(ExactnessTest, InstructionSetsThreadsAndChunks) {
     int n_threads;
     std::vector<size_t> chunks;
   };
-  const std::vector<Run> runs = {{1, {kPromptTokens}}, {2, {1}}, {4, {33, 1, 90, 5}}, {7, {7, 64}}};
+  const std::vector<Run> runs = {{1, {kPromptTokens}}, {2, {1}},     {4, {33, 1, 90, 5}},
+                                 {7, {7, 64}},         {2, {5, 20}}, {3, {1, 1, 100}}};
   for (const KernelTable* table : available_tables()) {
-    for (const Run& way : runs) {
-      const auto decoder = make_decoder(model_, table->name, way.n_threads, GetParam().kv_type);
+    for (size_t i = 0; i < runs.size(); ++i) {
+      const Run& way = runs[i];
+      const auto decoder =
+          make_decoder(model_for(*table, i), table->name, way.n_threads, GetParam().kv_type);
       EXPECT_TRUE(same_bits(run(*decoder, tokens_, way.chunks, kPages), expected_))
-          << table->name << ", " << way.n_threads << " threads, first chunk " << way.chunks[0];
+          << table->name << ", " << way.n_threads << " threads, first chunk " << way.chunks[0]
+          << (i % 2 == 1 ? ", packed" : "");
     }
   }
 }
@@ -123,7 +137,8 @@ TEST_P(ExactnessTest, InstructionSetsThreadsAndChunks) {
 TEST_P(ExactnessTest, BatchesAndPageOrder) {
   // Three sequences, prefilling and decoding side by side, on pages in no order, the first of them
   // the one whose logits are known.
-  const auto decoder = make_decoder(model_, available_tables().back()->name, 2, GetParam().kv_type);
+  const KernelTable& table = *available_tables().back();
+  const auto decoder = make_decoder(model_for(table), table.name, 2, GetParam().kv_type);
   const auto vocab = static_cast<size_t>(decoder->shape().vocab_size);
   const std::vector<std::vector<TokenId>> tokens = {tokens_, prompt(2, decoder->shape().vocab_size),
                                                     prompt(3, decoder->shape().vocab_size, 90)};
@@ -161,7 +176,8 @@ TEST_P(ExactnessTest, BatchesAndPageOrder) {
 
 TEST_P(ExactnessTest, ReusedAndCopiedPages) {
   // A second sequence shares the first page and takes a copy of the second in its middle.
-  const auto decoder = make_decoder(model_, available_tables().back()->name, 2, GetParam().kv_type);
+  const KernelTable& table = *available_tables().back();
+  const auto decoder = make_decoder(model_for(table), table.name, 2, GetParam().kv_type);
   run(*decoder, tokens_, {kPromptTokens}, kPages);
   decoder->copy_page(1, 5);
   const auto vocab = static_cast<size_t>(decoder->shape().vocab_size);

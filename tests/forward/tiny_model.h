@@ -123,7 +123,7 @@ inline std::vector<std::byte> random_weights(Random& random, TensorType type, in
   return bytes;
 }
 
-inline std::shared_ptr<const Model> make_tiny_model(const TinyModelSpec& spec, uint64_t seed) {
+inline std::shared_ptr<Model> make_tiny_model(const TinyModelSpec& spec, uint64_t seed) {
   const int64_t d = spec.d_model;
   const int64_t kv = d / spec.n_heads * spec.n_kv_heads;
   struct Entry {

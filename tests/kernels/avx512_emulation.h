@@ -108,6 +108,7 @@ inline __m512 _mm512_set1_ps(float x) {
   return emulated::floats([&](int) { return x; });
 }
 inline __m512 _mm512_loadu_ps(const void* p) { return emulated::load<__m512>(p); }
+inline __m512i _mm512_loadu_si512(const void* p) { return emulated::load<__m512i>(p); }
 inline void _mm512_storeu_ps(void* p, __m512 x) { std::memcpy(p, &x, 64); }
 inline float _mm512_cvtss_f32(__m512 x) { return x.f[0]; }
 inline __m512 _mm512_add_ps(__m512 x, __m512 y) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "kernels/activations.h"
+#include "kernels/packed.h"
 #include "quants/codec.h"
 #include "tests/kernels/support.h"
 
@@ -109,6 +110,34 @@ TEST_P(Products, VectorTablesGiveTheScalarBits) {
               multiply(*table, type, weights, activations, n_rows, n_columns, depth, begin, end)))
               << table->name << " depth " << depth << " rows " << begin << ".." << end << " of "
               << n_rows << " columns " << n_columns;
+        }
+      }
+    }
+  }
+}
+
+TEST_P(Products, PackedRowsGiveTheScalarBits) {
+  const TensorType type = GetParam();
+  if (!can_pack(type)) return;
+  const int64_t block = tensor_type_info(type).block_elements;
+  Random random(static_cast<uint64_t>(type) + 500);
+  for (const int64_t depth : {block, 3 * block, 768 / block * block}) {
+    for (const int64_t n_rows : {16, 37, 64}) {
+      const int64_t n_packed = n_rows / kPackedRows * kPackedRows;
+      const Buffer weights = make_weights(random, type, n_rows, depth);
+      const Buffer packed = pack(type, weights, n_rows, depth);
+      for (const int64_t n_columns : {1, 2, 3, 8, 13, 70}) {
+        const std::vector<float> x = random_floats(random, n_columns * depth);
+        const Buffer activations = make_activations(scalar_table(), type, x, n_columns, depth);
+        const int64_t begin = random.below(n_packed / kPackedRows) * kPackedRows;
+        const std::vector<float> expected = multiply(scalar_table(), type, weights, activations,
+                                                     n_rows, n_columns, depth, begin, n_rows);
+        for (const KernelTable* table : vector_tables()) {
+          ASSERT_TRUE(table->reads_packed);
+          EXPECT_TRUE(same_floats(expected, multiply(*table, type, packed, activations, n_rows,
+                                                     n_columns, depth, begin, n_rows, n_packed)))
+              << table->name << " depth " << depth << " rows " << begin << ".." << n_rows
+              << " columns " << n_columns;
         }
       }
     }

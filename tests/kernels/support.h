@@ -92,7 +92,10 @@ Buffer make_activations(const KernelTable& table, TensorType type, const std::ve
 // [n_columns, n_rows]; rows outside [row_begin, row_end) keep a NaN.
 std::vector<float> multiply(const KernelTable& table, TensorType type, const Buffer& weights,
                             const Buffer& activations, int64_t n_rows, int64_t n_columns,
-                            int64_t depth, int64_t row_begin, int64_t row_end);
+                            int64_t depth, int64_t row_begin, int64_t row_end,
+                            int64_t n_packed_rows = 0);
+// The same rows, packed as far as they fill groups.
+Buffer pack(TensorType type, const Buffer& weights, int64_t n_rows, int64_t depth);
 
 ::testing::AssertionResult same_bits(const void* expected, const void* found, size_t bytes);
 // Float results: same bits, or NaN in both (a NaN's sign and payload are no part of the contract).

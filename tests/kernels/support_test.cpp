@@ -1,6 +1,7 @@
 // What tests/kernels/support.h declares.
 #include "tests/kernels/support.h"
 
+#include "kernels/packed.h"
 #include "kernels/tables.h"
 
 namespace reckon::kernels {
@@ -112,7 +113,8 @@ Buffer make_activations(const KernelTable& table, TensorType type, const std::ve
 
 std::vector<float> multiply(const KernelTable& table, TensorType type, const Buffer& weights,
                             const Buffer& activations, int64_t n_rows, int64_t n_columns,
-                            int64_t depth, int64_t row_begin, int64_t row_end) {
+                            int64_t depth, int64_t row_begin, int64_t row_end,
+                            int64_t n_packed_rows) {
   std::vector<float> out(n_rows * n_columns, std::numeric_limits<float>::quiet_NaN());
   table.gemm(type)({.weights = weights.data(),
                     .weight_row_bytes = row_bytes(type, depth),
@@ -122,8 +124,21 @@ std::vector<float> multiply(const KernelTable& table, TensorType type, const Buf
                     .depth = depth,
                     .row_begin = row_begin,
                     .row_end = row_end,
-                    .n_columns = n_columns});
+                    .n_columns = n_columns,
+                    .n_packed_rows = n_packed_rows});
   return out;
+}
+
+Buffer pack(TensorType type, const Buffer& weights, int64_t n_rows, int64_t depth) {
+  const int64_t bytes = row_bytes(type, depth);
+  Buffer packed(weights.size());
+  int64_t r = 0;
+  for (; r + kPackedRows <= n_rows; r += kPackedRows) {
+    pack_rows(type, weights.data() + r * bytes, bytes, packed.data() + r * bytes);
+  }
+  std::memcpy(packed.data() + r * bytes, weights.data() + r * bytes,
+              static_cast<size_t>((n_rows - r) * bytes));
+  return packed;
 }
 
 ::testing::AssertionResult same_bits(const void* expected, const void* found, size_t bytes) {

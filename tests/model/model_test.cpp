@@ -54,7 +54,7 @@ struct TinyFile {
     }
   }
 
-  Result<std::shared_ptr<const Model>> load() const {
+  Result<std::shared_ptr<Model>> load() const {
     static int counter = 0;
     const std::string path = TempDir() + "reckon_model_test_" + std::to_string(::getpid()) + "_" +
                              std::to_string(counter++) + ".gguf";

@@ -40,6 +40,11 @@ class RealExactness : public testing::Test {
     const auto model = Model::load(*file);
     ASSERT_TRUE(model.ok()) << model.error().message;
     model_ = *model;
+    const auto packed = Model::load(*file);
+    ASSERT_TRUE(packed.ok());
+    ThreadPool pool(2);
+    ASSERT_TRUE((*packed)->read_weights(true, pool, {}).ok());
+    packed_model_ = *packed;
     const auto text = read_file(RECKON_SOURCE_DIR "/tests/real/data/public_domain.txt", 1 << 24);
     ASSERT_TRUE(text.ok()) << text.error().message;
     (*tokenizer)->encode(text->substr(0, 2000), SpecialTokens::kAsText, tokens_);
@@ -51,7 +56,8 @@ class RealExactness : public testing::Test {
     options.n_pages = 8;
     options.n_threads = n_threads;
     options.kernels = *kernels::find_table(table);
-    auto decoder = CpuDecoder::create(model_, options);
+    auto decoder =
+        CpuDecoder::create(options.kernels->reads_packed ? packed_model_ : model_, options);
     EXPECT_TRUE(decoder.ok()) << decoder.error().message;
     return std::move(decoder).value();
   }
@@ -92,6 +98,7 @@ class RealExactness : public testing::Test {
   }
 
   std::shared_ptr<const Model> model_;
+  std::shared_ptr<const Model> packed_model_;  // for the tables that read it
   std::vector<TokenId> tokens_;
 };
 

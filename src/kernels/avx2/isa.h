@@ -195,6 +195,13 @@ struct Isa {
     for (int i = 0; i < 8; ++i) __builtin_memcpy(&h[i], rows[i] + at, 2);
     return _mm256_cvtph_ps(_mm_setr_epi16(h[0], h[1], h[2], h[3], h[4], h[5], h[6], h[7]));
   }
+  // kRows words, kRows halves that lie side by side.
+  static Words load_row_words(const uint8_t* x) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x));
+  }
+  static RowFloats load_row_halves(const uint8_t* x) {
+    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(x)));
+  }
   // The half in each word's low 16 bits.
   static RowFloats half_to_float(Words w) {
     const __m256i low = _mm256_and_si256(w, _mm256_set1_epi32(0xffff));

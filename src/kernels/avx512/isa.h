@@ -140,6 +140,10 @@ struct Isa {
     return _mm512_cvtph_ps(_mm256_setr_epi16(h[0], h[1], h[2], h[3], h[4], h[5], h[6], h[7], h[8],
                                              h[9], h[10], h[11], h[12], h[13], h[14], h[15]));
   }
+  static Words load_row_words(const uint8_t* x) { return _mm512_loadu_si512(x); }
+  static RowFloats load_row_halves(const uint8_t* x) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(x)));
+  }
   static RowFloats half_to_float(Words w) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(w)); }
 
   static Words word(uint32_t x) { return _mm512_set1_epi32(static_cast<int32_t>(x)); }

@@ -207,6 +207,10 @@ struct Isa {
     for (int i = 0; i < 4; ++i) __builtin_memcpy(&h[i], rows[i] + at, 2);
     return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(h)));
   }
+  static Words load_row_words(const uint8_t* x) { return vreinterpretq_s32_u8(vld1q_u8(x)); }
+  static RowFloats load_row_halves(const uint8_t* x) {
+    return vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(x)));
+  }
   static RowFloats half_to_float(Words w) {
     return vcvt_f32_f16(vreinterpret_f16_s16(vmovn_s32(w)));
   }

@@ -18,6 +18,7 @@ GemmFunction find_gemm(TensorType weight) noexcept {
 
 const KernelTable kNeonTable = {
     .name = "neon",
+    .reads_packed = true,
     .quantize_q8_32 = quantize_q8_32<Isa>,
     .quantize_q8_256 = quantize_q8_256<Isa>,
     .gemm = find_gemm,

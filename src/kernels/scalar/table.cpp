@@ -68,6 +68,7 @@ float exp_sum(const float* x, float max, int64_t n, float* out) noexcept {
 
 const KernelTable kScalarTable = {
     .name = "scalar",
+    .reads_packed = false,
     .quantize_q8_32 = scalar::quantize_q8_32,
     .quantize_q8_256 = scalar::quantize_q8_256,
     .gemm = scalar::gemm,

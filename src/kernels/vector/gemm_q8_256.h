@@ -101,8 +101,9 @@ struct KPanel {
   static constexpr int64_t kSingleStep = 256;
   static int64_t activation_stride(int64_t depth) { return activation_stride_256(depth); }
 
-  void unpack(const RowGroup<V>& group, int64_t k, int64_t) {
-    Format::template unpack<V>(group.rows, k / 256 * kBlockBytes, blocks);
+  template <class Group>
+  void unpack(const Group& group, int64_t k, int64_t) {
+    Format::template unpack<V>(group, k / 256 * kBlockBytes, blocks);
   }
 
   template <int kColumns>
@@ -132,9 +133,9 @@ struct KPanel {
     for (int c = 0; c < kColumns; ++c) sums[c] = blocks.add_to(sums[c], totals[c], *a[c]);
   }
 
-  static typename V::RowFloats multiply_one(const uint8_t* const* rows, int64_t at,
-                                            const void* activations, int64_t k,
-                                            typename V::RowFloats sum) {
+  template <class Group>
+  static typename V::RowFloats multiply_one(const Group& rows, int64_t at, const void* activations,
+                                            int64_t k, typename V::RowFloats sum) {
     const auto& a = static_cast<const ActivationBlock256*>(activations)[k / 256];
     PassingBlocks<V, Format> passing(a.q);
     Format::template unpack<V>(rows, at, passing);

@@ -59,10 +59,11 @@ struct SmallPanel {
   static constexpr int64_t kSingleStep = 32;
   static int64_t activation_stride(int64_t depth) { return activation_stride_32(depth); }
 
-  void unpack(const RowGroup<V>& group, int64_t k, int64_t n) {
+  template <class Group>
+  void unpack(const Group& group, int64_t k, int64_t n) {
     n_blocks = static_cast<int>(n / 32);
     for (int j = 0; j < n_blocks; ++j) {
-      Format::template unpack<V>(group.rows, (k / 32 + j) * kBlockBytes, w[0] + 8 * j,
+      Format::template unpack<V>(group, (k / 32 + j) * kBlockBytes, w[0] + 8 * j,
                                  w[Format::kPlanes - 1] + 8 * j, d[j], m[j]);
     }
   }
@@ -90,9 +91,9 @@ struct SmallPanel {
     for (int c = 0; c < kColumns; ++c) sums[c] = sum[c];
   }
 
-  static typename V::RowFloats multiply_one(const uint8_t* const* rows, int64_t at,
-                                            const void* activations, int64_t k,
-                                            typename V::RowFloats sum) {
+  template <class Group>
+  static typename V::RowFloats multiply_one(const Group& rows, int64_t at, const void* activations,
+                                            int64_t k, typename V::RowFloats sum) {
     const ActivationBlock32* const a[1] = {static_cast<const ActivationBlock32*>(activations) +
                                            k / 32};
     typename V::Words words[Format::kPlanes][8];

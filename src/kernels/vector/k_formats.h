@@ -25,10 +25,10 @@ inline void bytes_of(typename V::Words word, typename V::Ints (&out)[4]) {
   out[3] = V::template byte<3>(word);
 }
 
-template <class V>
-inline void load_32_bytes(const uint8_t* const* rows, int64_t at, typename V::Words* out) {
-  V::load_words(rows, at, out);
-  V::load_words(rows, at + 16, out + 4);
+template <class V, class Rows>
+inline void load_32_bytes(const Rows& rows, int64_t at, int64_t field, typename V::Words* out) {
+  rows.words(at, field, out);
+  rows.words(at, field + 16, out + 4);
 }
 
 template <class Block, int kSub, int kMax, int kOffsetOf, bool kHasMinimum>
@@ -42,13 +42,13 @@ struct KFormat {
 };
 
 struct FormatQ2_K : KFormat<BlockQ2_K, 16, 3, 0, true> {
-  template <class V, class Out>
-  static void unpack(const uint8_t* const* rows, int64_t at, Out& out) {
-    const typename V::Words halves = V::load_word(rows, at + offsetof(BlockQ2_K, d));
+  template <class V, class Rows, class Out>
+  static void unpack(const Rows& rows, int64_t at, Out& out) {
+    const typename V::Words halves = rows.word(at, offsetof(BlockQ2_K, d));
     out.set_d(V::half_to_float(halves));
     out.set_dmin(V::half_to_float(V::template down<16>(halves)));
     typename V::Words packed[4];
-    V::load_words(rows, at + offsetof(BlockQ2_K, scales), packed);
+    rows.words(at, offsetof(BlockQ2_K, scales), packed);
     const typename V::Words nibbles = V::word(0x0f0f0f0f);
     RECKON_UNROLL
     for (int i = 0; i < 4; ++i) {
@@ -62,7 +62,7 @@ struct FormatQ2_K : KFormat<BlockQ2_K, 16, 3, 0, true> {
     RECKON_UNROLL
     for (int h = 0; h < 2; ++h) {
       typename V::Words q[8];
-      load_32_bytes<V>(rows, at + offsetof(BlockQ2_K, qs) + 32 * h, q);
+      load_32_bytes<V>(rows, at, offsetof(BlockQ2_K, qs) + 32 * h, q);
       RECKON_UNROLL
       for (int g = 0; g < 8; ++g) {
         const int i = 32 * h + g;
@@ -76,17 +76,12 @@ struct FormatQ2_K : KFormat<BlockQ2_K, 16, 3, 0, true> {
 };
 
 struct FormatQ3_K : KFormat<BlockQ3_K, 16, 7, 4, false> {
-  // The block's last sixteen bytes are two quants, the twelve of scales, and d.
-  template <class V, class Out>
-  static void unpack_scales(const uint8_t* const* rows, int64_t at, Out& out) {
-    typename V::Words end[4];
-    V::load_words(rows, at + static_cast<int64_t>(sizeof(BlockQ3_K)) - 16, end);
-    out.set_d(V::half_to_float(V::template down<16>(end[3])));
+  template <class V, class Rows, class Out>
+  static void unpack_scales(const Rows& rows, int64_t at, Out& out) {
+    out.set_d(rows.half(at, offsetof(BlockQ3_K, d)));
     typename V::Words packed[3];
     RECKON_UNROLL
-    for (int i = 0; i < 3; ++i) {
-      packed[i] = V::either(V::template down<16>(end[i]), V::template up<16>(end[i + 1]));
-    }
+    for (int i = 0; i < 3; ++i) packed[i] = rows.word(at, offsetof(BlockQ3_K, scales) + 4 * i);
     RECKON_UNROLL
     for (int i = 0; i < 4; ++i) {
       const typename V::Words low =
@@ -100,15 +95,15 @@ struct FormatQ3_K : KFormat<BlockQ3_K, 16, 7, 4, false> {
     }
   }
 
-  template <class V, class Out>
-  static void unpack(const uint8_t* const* rows, int64_t at, Out& out) {
+  template <class V, class Rows, class Out>
+  static void unpack(const Rows& rows, int64_t at, Out& out) {
     unpack_scales<V>(rows, at, out);
     typename V::Words third[8];
-    load_32_bytes<V>(rows, at + offsetof(BlockQ3_K, hmask), third);
+    load_32_bytes<V>(rows, at, offsetof(BlockQ3_K, hmask), third);
     RECKON_UNROLL
     for (int h = 0; h < 2; ++h) {
       typename V::Words q[8];
-      load_32_bytes<V>(rows, at + offsetof(BlockQ3_K, qs) + 32 * h, q);
+      load_32_bytes<V>(rows, at, offsetof(BlockQ3_K, qs) + 32 * h, q);
       RECKON_UNROLL
       for (int g = 0; g < 8; ++g) {
         RECKON_UNROLL
@@ -123,10 +118,10 @@ struct FormatQ3_K : KFormat<BlockQ3_K, 16, 7, 4, false> {
 };
 
 // Q4_K's and Q5_K's first sixteen bytes: d, dmin and the packed scales and minima.
-template <class V, class Out>
-inline void unpack_head(const uint8_t* const* rows, int64_t at, Out& out) {
+template <class V, class Rows, class Out>
+inline void unpack_head(const Rows& rows, int64_t at, Out& out) {
   typename V::Words head[4];
-  V::load_words(rows, at, head);
+  rows.words(at, 0, head);
   out.set_d(V::half_to_float(head[0]));
   out.set_dmin(V::half_to_float(V::template down<16>(head[0])));
   const typename V::Words six = V::word(0x3f3f3f3f);
@@ -147,14 +142,14 @@ inline void unpack_head(const uint8_t* const* rows, int64_t at, Out& out) {
 }
 
 struct FormatQ4_K : KFormat<BlockQ4_K, 32, 15, 0, true> {
-  template <class V, class Out>
-  static void unpack(const uint8_t* const* rows, int64_t at, Out& out) {
+  template <class V, class Rows, class Out>
+  static void unpack(const Rows& rows, int64_t at, Out& out) {
     unpack_head<V>(rows, at, out);
     const typename V::Words mask = V::word(0x0f0f0f0f);
     RECKON_UNROLL
     for (int i = 0; i < 4; ++i) {
       typename V::Words q[8];
-      load_32_bytes<V>(rows, at + offsetof(BlockQ4_K, qs) + 32 * i, q);
+      load_32_bytes<V>(rows, at, offsetof(BlockQ4_K, qs) + 32 * i, q);
       RECKON_UNROLL
       for (int g = 0; g < 8; ++g) {
         out.put(16 * i + g, V::both(q[g], mask));
@@ -165,17 +160,17 @@ struct FormatQ4_K : KFormat<BlockQ4_K, 32, 15, 0, true> {
 };
 
 struct FormatQ5_K : KFormat<BlockQ5_K, 32, 31, 0, true> {
-  template <class V, class Out>
-  static void unpack(const uint8_t* const* rows, int64_t at, Out& out) {
+  template <class V, class Rows, class Out>
+  static void unpack(const Rows& rows, int64_t at, Out& out) {
     unpack_head<V>(rows, at, out);
     const typename V::Words mask = V::word(0x0f0f0f0f);
     const typename V::Words bit = V::word(0x01010101);
     typename V::Words fifth[8];
-    load_32_bytes<V>(rows, at + offsetof(BlockQ5_K, qh), fifth);
+    load_32_bytes<V>(rows, at, offsetof(BlockQ5_K, qh), fifth);
     RECKON_UNROLL
     for (int i = 0; i < 4; ++i) {
       typename V::Words q[8];
-      load_32_bytes<V>(rows, at + offsetof(BlockQ5_K, qs) + 32 * i, q);
+      load_32_bytes<V>(rows, at, offsetof(BlockQ5_K, qs) + 32 * i, q);
       RECKON_UNROLL
       for (int g = 0; g < 8; ++g) {
         const typename V::Words even = V::both(V::down(fifth[g], 2 * i), bit);
@@ -189,11 +184,11 @@ struct FormatQ5_K : KFormat<BlockQ5_K, 32, 31, 0, true> {
 };
 
 struct FormatQ6_K : KFormat<BlockQ6_K, 16, 63, 32, false> {
-  template <class V, class Out>
-  static void unpack(const uint8_t* const* rows, int64_t at, Out& out) {
-    out.set_d(V::load_half(rows, at + offsetof(BlockQ6_K, d)));
+  template <class V, class Rows, class Out>
+  static void unpack(const Rows& rows, int64_t at, Out& out) {
+    out.set_d(rows.half(at, offsetof(BlockQ6_K, d)));
     typename V::Words scales[4];
-    V::load_words(rows, at + offsetof(BlockQ6_K, scales), scales);
+    rows.words(at, offsetof(BlockQ6_K, scales), scales);
     RECKON_UNROLL
     for (int i = 0; i < 4; ++i) {
       const typename V::Ints values[4] = {
@@ -208,9 +203,9 @@ struct FormatQ6_K : KFormat<BlockQ6_K, 16, 63, 32, false> {
     for (int h = 0; h < 2; ++h) {
       typename V::Words low[16];
       typename V::Words high[8];
-      load_32_bytes<V>(rows, at + offsetof(BlockQ6_K, qs) + 64 * h, low);
-      load_32_bytes<V>(rows, at + offsetof(BlockQ6_K, qs) + 64 * h + 32, low + 8);
-      load_32_bytes<V>(rows, at + offsetof(BlockQ6_K, qh) + 32 * h, high);
+      load_32_bytes<V>(rows, at, offsetof(BlockQ6_K, qs) + 64 * h, low);
+      load_32_bytes<V>(rows, at, offsetof(BlockQ6_K, qs) + 64 * h + 32, low + 8);
+      load_32_bytes<V>(rows, at, offsetof(BlockQ6_K, qh) + 32 * h, high);
       RECKON_UNROLL
       for (int g = 0; g < 8; ++g) {
         const int i = 32 * h + g;
@@ -235,10 +230,10 @@ struct FormatIQ4_XS {
   static constexpr int kOffset = V::kByteOffset;
   static constexpr bool kMinimum = false;
 
-  template <class, class Out>
-  static void unpack(const uint8_t* const* rows, int64_t at, Out& out) {
-    const typename V::Words head = V::load_word(rows, at);
-    const typename V::Words lows = V::load_word(rows, at + offsetof(BlockIQ4_XS, scales_l));
+  template <class, class Rows, class Out>
+  static void unpack(const Rows& rows, int64_t at, Out& out) {
+    const typename V::Words head = rows.word(at, 0);
+    const typename V::Words lows = rows.word(at, offsetof(BlockIQ4_XS, scales_l));
     out.set_d(V::half_to_float(head));
     RECKON_UNROLL
     for (int i = 0; i < 8; i += 4) {
@@ -256,7 +251,7 @@ struct FormatIQ4_XS {
     RECKON_UNROLL
     for (int s = 0; s < 8; ++s) {
       typename V::Words q[4];
-      V::load_words(rows, at + offsetof(BlockIQ4_XS, qs) + 16 * s, q);
+      rows.words(at, offsetof(BlockIQ4_XS, qs) + 16 * s, q);
       RECKON_UNROLL
       for (int g = 0; g < 4; ++g) {
         typename V::Words low;

@@ -3,12 +3,16 @@
 // chain of fused multiply-adds an output is kept. Weights are unpacked once for all columns.
 //
 // V is the instruction set (avx2/isa.h and its like). Everything has internal linkage.
+//
+// Where the rows lie is a group's business: words(at, field, out), word and half read, of every row
+// of the group, what stands `field` bytes into the block that begins `at` bytes into the row.
 #pragma once
 
 #include <cstdint>
 
 #include "kernels/activations.h"
 #include "kernels/kernels.h"
+#include "kernels/packed.h"
 #include "kernels/vector/unroll.h"
 
 namespace reckon::kernels {
@@ -48,12 +52,61 @@ struct RowGroup {
     }
   }
 
+  // Four words, 16 bytes of each row.
+  void words(int64_t at, int64_t field, typename V::Words* out) const {
+    V::load_words(rows, at + field, out);
+  }
+  typename V::Words word(int64_t at, int64_t field) const { return V::load_word(rows, at + field); }
+  typename V::RowFloats half(int64_t at, int64_t field) const {
+    return V::load_half(rows, at + field);
+  }
+
   void store(const GemmArgs& g, int64_t column, typename V::RowFloats sums) const {
     float* out = g.out + column * g.out_stride + first;
     if (n == V::kRows) return V::row_store(out, sums);
     float lanes[V::kRows];
     V::row_store(lanes, sums);
     for (int64_t i = 0; i < n; ++i) out[i] = lanes[i];
+  }
+};
+
+// V::kRows of kPackedRows rows that are packed together: one load a word.
+template <class V>
+struct PackedGroup {
+  const uint8_t* base;  // of all kPackedRows rows
+  int64_t lane;         // the first of these rows among them
+  int64_t first;
+
+  PackedGroup(const GemmArgs& g, int64_t first_row)
+      : base(static_cast<const uint8_t*>(g.weights) +
+             first_row / kPackedRows * kPackedRows * g.weight_row_bytes),
+        lane(first_row % kPackedRows),
+        first(first_row) {}
+
+  // How far ahead of its use memory is asked for: what a core reads in the time memory takes to
+  // answer, with some to spare. Beyond the group's end that is the next group.
+  static constexpr int64_t kAhead = 4096;
+
+  void prefetch_next(const GemmArgs&, int64_t at, int64_t bytes) const {
+    const auto from = reinterpret_cast<uintptr_t>(base) + static_cast<uintptr_t>(at * kPackedRows);
+    for (int64_t o = 0; o < bytes * kPackedRows; o += 64) {
+      __builtin_prefetch(reinterpret_cast<const void*>(from + static_cast<uintptr_t>(o + kAhead)));
+    }
+  }
+
+  void words(int64_t at, int64_t field, typename V::Words* out) const {
+    RECKON_UNROLL
+    for (int i = 0; i < 4; ++i) out[i] = word(at, field + 4 * i);
+  }
+  typename V::Words word(int64_t at, int64_t field) const {
+    return V::load_row_words(base + (at + field) * kPackedRows + 4 * lane);
+  }
+  typename V::RowFloats half(int64_t at, int64_t field) const {
+    return V::load_row_halves(base + (at + field) * kPackedRows + 2 * lane);
+  }
+
+  void store(const GemmArgs& g, int64_t column, typename V::RowFloats sums) const {
+    V::row_store(g.out + column * g.out_stride + first, sums);
   }
 };
 
@@ -108,9 +161,8 @@ inline void for_column_tiles(int64_t n, const Kernel& kernel) {
 // The loops around one format's panels. Panel: unpack(g, rows, first element, n elements), then
 // multiply<columns>(activations, stride, first element, sums) for any number of columns; or
 // multiply_one, which does both for a single column without storing what it unpacks.
-template <class V, class Panel>
-inline void multiply_columns(const GemmArgs& g, const RowGroup<V>& group, int64_t first,
-                             int64_t stride) {
+template <class V, class Panel, class Group>
+inline void multiply_columns(const GemmArgs& g, const Group& group, int64_t first, int64_t stride) {
   const int64_t left = g.n_columns - first;
   const int64_t n = left < kColumnTile ? left : kColumnTile;
   const auto* activations = static_cast<const uint8_t*>(g.activations) + first * stride;
@@ -128,28 +180,33 @@ inline void multiply_columns(const GemmArgs& g, const RowGroup<V>& group, int64_
   for (int64_t c = 0; c < n; ++c) group.store(g, first + c, sums[c]);
 }
 
-template <class V, class Panel>
-inline void multiply_one_column(const GemmArgs& g, const RowGroup<V>& group) {
+template <class V, class Panel, class Group>
+inline void multiply_one_column(const GemmArgs& g, const Group& group) {
   typename V::RowFloats sum = V::row_zero();
   for (int64_t k = 0; k < g.depth; k += Panel::kSingleStep) {
     const int64_t at = k / Panel::kBlock * Panel::kBlockBytes;
-    sum = Panel::multiply_one(group.rows, at, g.activations, k, sum);
+    sum = Panel::multiply_one(group, at, g.activations, k, sum);
     group.prefetch_next(g, at, Panel::kSingleStep / Panel::kBlock * Panel::kBlockBytes);
   }
   group.store(g, 0, sum);
 }
 
+template <class V, class Panel, class Group>
+inline void multiply_group(const GemmArgs& g, const Group& group) {
+  if (g.n_columns == 1) return multiply_one_column<V, Panel>(g, group);
+  const int64_t stride = Panel::activation_stride(g.depth);
+  for (int64_t first = 0; first < g.n_columns; first += kColumnTile) {
+    multiply_columns<V, Panel>(g, group, first, stride);
+  }
+}
+
 template <class V, class Panel>
 void gemm(const GemmArgs& g) noexcept {
-  const int64_t stride = Panel::activation_stride(g.depth);
   for (int64_t r = g.row_begin; r < g.row_end; r += V::kRows) {
-    const RowGroup<V> group(g, r);
-    if (g.n_columns == 1) {
-      multiply_one_column<V, Panel>(g, group);
-      continue;
-    }
-    for (int64_t first = 0; first < g.n_columns; first += kColumnTile) {
-      multiply_columns<V, Panel>(g, group, first, stride);
+    if (r < g.n_packed_rows) {
+      multiply_group<V, Panel>(g, PackedGroup<V>(g, r));
+    } else {
+      multiply_group<V, Panel>(g, RowGroup<V>(g, r));
     }
   }
 }

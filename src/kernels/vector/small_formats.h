@@ -11,12 +11,12 @@
 namespace reckon::kernels {
 namespace {
 
-// The sixteen bytes of nibbles at `at`: low halves are elements 0..15, high halves 16..31.
-template <class V>
-inline void unpack_nibbles(const uint8_t* const* rows, int64_t at, typename V::Words* w) {
+// The sixteen bytes of nibbles at `field`: low halves are elements 0..15, high halves 16..31.
+template <class V, class Rows>
+inline void unpack_nibbles(const Rows& rows, int64_t at, int64_t field, typename V::Words* w) {
   const typename V::Words mask = V::word(0x0f0f0f0f);
   typename V::Words packed[4];
-  V::load_words(rows, at, packed);
+  rows.words(at, field, packed);
   RECKON_UNROLL
   for (int g = 0; g < 4; ++g) {
     w[g] = V::both(packed[g], mask);
@@ -24,11 +24,11 @@ inline void unpack_nibbles(const uint8_t* const* rows, int64_t at, typename V::W
   }
 }
 
-// Adds each element's fifth bit, bit i of the rows' 32-bit words at `at`, in place (as 16).
-template <class V>
-inline void add_fifth_bits(const uint8_t* const* rows, int64_t at, typename V::Words* w) {
+// Adds each element's fifth bit, bit i of the rows' 32-bit words at `field`, in place (as 16).
+template <class V, class Rows>
+inline void add_fifth_bits(const Rows& rows, int64_t at, int64_t field, typename V::Words* w) {
   using Words = typename V::Words;
-  const Words bits = V::load_word(rows, at);
+  const Words bits = rows.word(at, field);
   const Words mask = V::word(0x10101010);
   RECKON_UNROLL
   for (int g = 0; g < 8; ++g) {
@@ -51,44 +51,44 @@ struct SmallFormat {
 };
 
 struct FormatQ4_0 : SmallFormat<BlockQ4_0, 15, 8, false> {
-  template <class V>
-  static void unpack(const uint8_t* const* rows, int64_t at, typename V::Words* w,
-                     typename V::Words*, typename V::RowFloats& d, typename V::RowFloats&) {
-    d = V::load_half(rows, at);
-    unpack_nibbles<V>(rows, at + static_cast<int64_t>(offsetof(BlockQ4_0, qs)), w);
+  template <class V, class Rows>
+  static void unpack(const Rows& rows, int64_t at, typename V::Words* w, typename V::Words*,
+                     typename V::RowFloats& d, typename V::RowFloats&) {
+    d = rows.half(at, 0);
+    unpack_nibbles<V>(rows, at, offsetof(BlockQ4_0, qs), w);
   }
 };
 
 struct FormatQ4_1 : SmallFormat<BlockQ4_1, 15, 0, true> {
-  template <class V>
-  static void unpack(const uint8_t* const* rows, int64_t at, typename V::Words* w,
-                     typename V::Words*, typename V::RowFloats& d, typename V::RowFloats& m) {
-    const typename V::Words scales = V::load_word(rows, at);
+  template <class V, class Rows>
+  static void unpack(const Rows& rows, int64_t at, typename V::Words* w, typename V::Words*,
+                     typename V::RowFloats& d, typename V::RowFloats& m) {
+    const typename V::Words scales = rows.word(at, 0);
     d = V::half_to_float(scales);
     m = V::half_to_float(V::template down<16>(scales));
-    unpack_nibbles<V>(rows, at + static_cast<int64_t>(offsetof(BlockQ4_1, qs)), w);
+    unpack_nibbles<V>(rows, at, offsetof(BlockQ4_1, qs), w);
   }
 };
 
 struct FormatQ5_0 : SmallFormat<BlockQ5_0, 31, 16, false> {
-  template <class V>
-  static void unpack(const uint8_t* const* rows, int64_t at, typename V::Words* w,
-                     typename V::Words*, typename V::RowFloats& d, typename V::RowFloats&) {
-    d = V::load_half(rows, at);
-    unpack_nibbles<V>(rows, at + static_cast<int64_t>(offsetof(BlockQ5_0, qs)), w);
-    add_fifth_bits<V>(rows, at + static_cast<int64_t>(offsetof(BlockQ5_0, qh)), w);
+  template <class V, class Rows>
+  static void unpack(const Rows& rows, int64_t at, typename V::Words* w, typename V::Words*,
+                     typename V::RowFloats& d, typename V::RowFloats&) {
+    d = rows.half(at, 0);
+    unpack_nibbles<V>(rows, at, offsetof(BlockQ5_0, qs), w);
+    add_fifth_bits<V>(rows, at, offsetof(BlockQ5_0, qh), w);
   }
 };
 
 struct FormatQ5_1 : SmallFormat<BlockQ5_1, 31, 0, true> {
-  template <class V>
-  static void unpack(const uint8_t* const* rows, int64_t at, typename V::Words* w,
-                     typename V::Words*, typename V::RowFloats& d, typename V::RowFloats& m) {
-    const typename V::Words scales = V::load_word(rows, at);
+  template <class V, class Rows>
+  static void unpack(const Rows& rows, int64_t at, typename V::Words* w, typename V::Words*,
+                     typename V::RowFloats& d, typename V::RowFloats& m) {
+    const typename V::Words scales = rows.word(at, 0);
     d = V::half_to_float(scales);
     m = V::half_to_float(V::template down<16>(scales));
-    unpack_nibbles<V>(rows, at + static_cast<int64_t>(offsetof(BlockQ5_1, qs)), w);
-    add_fifth_bits<V>(rows, at + static_cast<int64_t>(offsetof(BlockQ5_1, qh)), w);
+    unpack_nibbles<V>(rows, at, offsetof(BlockQ5_1, qs), w);
+    add_fifth_bits<V>(rows, at, offsetof(BlockQ5_1, qh), w);
   }
 };
 
@@ -104,14 +104,13 @@ struct ByteFormat {
 
 template <class V>
 struct FormatQ8_0 : ByteFormat<V, BlockQ8_0> {
-  template <class>
-  static void unpack(const uint8_t* const* rows, int64_t at, typename V::Words* w,
-                     typename V::Words* high, typename V::RowFloats& d, typename V::RowFloats&) {
-    d = V::load_half(rows, at);
+  template <class, class Rows>
+  static void unpack(const Rows& rows, int64_t at, typename V::Words* w, typename V::Words* high,
+                     typename V::RowFloats& d, typename V::RowFloats&) {
+    d = rows.half(at, 0);
     typename V::Words bytes[8];
-    const int64_t qs = at + static_cast<int64_t>(offsetof(BlockQ8_0, qs));
-    V::load_words(rows, qs, bytes);
-    V::load_words(rows, qs + 16, bytes + 4);
+    rows.words(at, offsetof(BlockQ8_0, qs), bytes);
+    rows.words(at, offsetof(BlockQ8_0, qs) + 16, bytes + 4);
     RECKON_UNROLL
     for (int g = 0; g < 8; ++g) V::split_bytes(bytes[g], w + g, high + g);
   }
@@ -119,12 +118,12 @@ struct FormatQ8_0 : ByteFormat<V, BlockQ8_0> {
 
 template <class V>
 struct FormatIQ4_NL : ByteFormat<V, BlockIQ4_NL> {
-  template <class>
-  static void unpack(const uint8_t* const* rows, int64_t at, typename V::Words* w,
-                     typename V::Words* high, typename V::RowFloats& d, typename V::RowFloats&) {
-    d = V::load_half(rows, at);
+  template <class, class Rows>
+  static void unpack(const Rows& rows, int64_t at, typename V::Words* w, typename V::Words* high,
+                     typename V::RowFloats& d, typename V::RowFloats&) {
+    d = rows.half(at, 0);
     typename V::Words numbers[8];
-    unpack_nibbles<V>(rows, at + static_cast<int64_t>(offsetof(BlockIQ4_NL, qs)), numbers);
+    unpack_nibbles<V>(rows, at, offsetof(BlockIQ4_NL, qs), numbers);
     RECKON_UNROLL
     for (int g = 0; g < 8; ++g) V::look_up_bytes(kIq4NlValues, numbers[g], w + g, high + g);
   }

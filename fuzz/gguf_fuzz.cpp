@@ -1,4 +1,5 @@
-// Bytes as a GGUF file: the directory, every byte it points to, and the model it may describe.
+// Bytes as a GGUF file: the directory, every byte it points to, every look-up of every key, and the
+// model it may describe.
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -21,10 +22,22 @@ uint8_t touch(std::span<const std::byte> bytes) {
 }
 uint8_t touch(std::string_view text) { return touch(std::as_bytes(std::span(text))); }
 
+// A look-up of a type that the value isn't of is an error, never anything else.
+void look_up(const reckon::GgufFile& file, std::string_view key) {
+  const int n_found = file.get_uint(key).ok() + file.get_bool(key).ok() + file.get_string(key).ok();
+  RECKON_CHECK(n_found <= 1);
+  (void)file.get_float(key);
+  for (const auto type : {reckon::GgufValueType::kString, reckon::GgufValueType::kInt32}) {
+    const auto array = file.get_array(key, type);
+    RECKON_CHECK(!array.ok() || n_found == 0);
+  }
+}
+
 uint8_t walk(const reckon::GgufFile& file) {
   uint8_t sum = 0;
   for (const reckon::GgufKeyValue& pair : file.metadata()) {
     RECKON_CHECK(file.find(pair.key) == &pair.value);
+    look_up(file, pair.key);
     if (const auto* text = std::get_if<std::string_view>(&pair.value.data)) sum ^= touch(*text);
     const reckon::GgufArray* array = pair.value.array();
     if (array == nullptr) continue;
@@ -35,10 +48,13 @@ uint8_t walk(const reckon::GgufFile& file) {
       sum ^= array->float_at(0) > 0 ? 1 : 0;
     }
   }
+  uint64_t bytes = 0;
   for (const reckon::GgufTensor& tensor : file.tensors()) {
+    bytes += tensor.bytes;
     RECKON_CHECK(file.find_tensor(tensor.name) == &tensor);
     sum ^= touch({tensor.data, tensor.bytes});
   }
+  RECKON_CHECK(file.tensor_bytes() == bytes);
   return sum;
 }
 

@@ -89,6 +89,10 @@ void render(const ChatTemplate& chat_template, Fields fields) {
       message.tool_calls.push_back({fields.text(), fields.text(), ""});
     }
   }
+  const ThinkMarks marks = chat_template.think_marks();
+  RECKON_CHECK(marks.open.empty() == marks.close.empty());
+  RECKON_CHECK(!marks.open.empty() || !chat_template.opens_thinking(options));
+  for (const std::string& stop : chat_template.stop_spellings()) RECKON_CHECK(!stop.empty());
   const auto pieces = chat_template.render(messages, options);
   if (!pieces.ok()) return;
   const std::vector<TokenId> ids = encode_prompt(*tokenizer, *pieces);

@@ -1,8 +1,10 @@
-"""Makes the seeds of the file fuzzers: fuzz/corpus/{gguf,safetensors,hf_json}_fuzz.
+"""Makes the seeds of the file fuzzers, fuzz/corpus/{gguf,safetensors,hf_json,folder}_fuzz, and of
+described templates, fuzz/corpus/template_fuzz/described_*.
 
     python tools/fuzz_seeds.py          # needs nothing but Python
 """
 
+import json
 import struct
 from pathlib import Path
 
@@ -82,6 +84,22 @@ def safetensors(header, data):
     return struct.pack("<Q", len(header)) + header.encode() + data
 
 
+TWO_FLOATS = '"dtype":"F32","shape":[2],"data_offsets":[0,8]'
+# What is wrong with a tensor of two floats.
+BAD_SAFETENSORS = {
+    "dtype": '"dtype":"I8","shape":[2],"data_offsets":[0,8]',
+    "no_dtype": '"shape":[2],"data_offsets":[0,8]',
+    "twice": '"dtype":"F32",' + TWO_FLOATS,
+    "unknown": '"strides":[1],' + TWO_FLOATS,
+    "bool": '"dtype":true', "null": '"shape":null', "object": '"shape":{}', "number": '"shape":2',
+    "nested": '"shape":[[2]]', "negative": '"shape":[-2]', "fraction": '"shape":[2.5]',
+    "dimensions": '"shape":[1,1,1,1,1,1,1,1,2]', "one_offset": '"data_offsets":[0]',
+    "huge": '"dtype":"F32","shape":[9223372036854775808],"data_offsets":[0,8]',
+    "overflow": '"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,8]',
+    "hole": '"dtype":"F32","shape":[1],"data_offsets":[4,8]',
+    "short": '"dtype":"F32","shape":[1],"data_offsets":[0,4]',
+}
+
 SAFETENSORS = {
     "three": safetensors(
         '{"__metadata__":{"format":"pt"},"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},'
@@ -89,7 +107,85 @@ SAFETENSORS = {
         '"\\u00df":{"dtype":"F16","shape":[],"data_offsets":[12,14]}}  ', b"d" * 14),
     "empty": safetensors("{}", b""),
     "zero": safetensors('{"a":{"dtype":"F32","shape":[0,3],"data_offsets":[0,0]}}', b""),
+    "list": safetensors("[]", b""),
+    "long_name": safetensors('{"' + "n" * 513 + '":{' + TWO_FLOATS + "}}", b"d" * 8),
+    "same_name": safetensors('{"a":{' + TWO_FLOATS + '},"a":{"dtype":"F32","shape":[2],'
+                             '"data_offsets":[8,16]}}', b"d" * 16),
+    **{"bad_" + name: safetensors('{"a":{' + fields + "}}", b"d" * 8)
+       for name, fields in BAD_SAFETENSORS.items()},
 }
+
+# Differences from a good config.json, None for a key that is left out.
+BAD_CONFIGS = {
+    "theta": {"rope_theta": 10.0, "rope_parameters": {"rope_theta": 20.0, "rope_type": "default"}},
+    "rope_type": {"rope_parameters": {"rope_type": "yarn", "factor": 2.0}},
+    "fraction": {"hidden_size": 32.5}, "range": {"num_hidden_layers": 10**9},
+    "kv_heads": {"num_key_value_heads": 3}, "odd_heads": {"head_dim": 7},
+    "missing": {"vocab_size": None}, "type": {"model_type": "bert"}, "text": {"rms_norm_eps": "x"},
+    "activation": {"hidden_act": "gelu"}, "bias": {"attention_bias": True},
+    "window": {"use_sliding_window": True, "sliding_window": 4},
+    "unknown": {"new_rope": 1},
+}
+
+
+def changed_config(changes):
+    config = json.loads((FIXTURES / "hf_llama" / "config.json").read_text())
+    config.update(changes)
+    return json.dumps({k: v for k, v in config.items() if v is not None}).encode()
+
+
+FRAME = {"before": "[", "after": "]"}
+ROLES = {"roles": {"system": FRAME, "user": FRAME, "assistant": FRAME}}
+# Descriptions of templates, each followed by a conversation.
+TEMPLATES = {
+    "whole": {**ROLES, "bos": True, "trim": True, "default_system": "Be kind.", "answer": "A:<t>",
+              "think": {"open": "<t>", "close": "</t>"}, "stop": ["]", "</s>"]},
+    "no_roles": {}, "roles_list": {"roles": []}, "role_text": {"roles": {"user": "x"}},
+    "unknown": {**ROLES, "x": 1}, "stop_text": {**ROLES, "stop": "x"},
+    "stop_empty": {**ROLES, "stop": [""]}, "bos_text": {**ROLES, "bos": "x"},
+    "half_think": {**ROLES, "think": {"open": "<t>"}},
+    "no_system": {"roles": {"user": FRAME, "assistant": FRAME}, "default_system": "Be kind."},
+    "no_user": {"roles": {"assistant": FRAME}}, "list": [],
+}
+N_TEMPLATE_NAMES = 7  # of chat_template_names(): the fuzzer counts on from there
+
+
+def folder(files):
+    """Files as fuzz/folder_fuzz.cpp takes them: by the names' numbers there."""
+    return b"".join(bytes([number]) + len(data).to_bytes(3, "little") + data
+                    for number, data in files.items())
+
+
+def hf_folder(name):
+    files = ("config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json",
+             "model.safetensors", "model.safetensors.index.json",
+             "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
+    return {number: (FIXTURES / name / file).read_bytes() for number, file in enumerate(files)
+            if (FIXTURES / name / file).exists()}
+
+
+def shard(number, n_tensors, count=2):
+    pairs = [pair("split.no", 2, number), pair("split.count", 2, count),
+             pair("split.tensors.count", 5, n_tensors)]
+    return gguf(pairs, [(f"t{number}", [2], 0, 8)])
+
+
+def folders():
+    llama, index = hf_folder("hf_llama"), 5
+    bad_indices = {"text": b"{", "no_map": b"{}",
+                   "path": b'{"weight_map":{"a":"../x.safetensors"}}',
+                   "number": b'{"weight_map":{"a":1}}',
+                   "absent": b'{"weight_map":{"a":"model-00001-of-00002.safetensors"}}'}
+    return {"llama": folder(llama), "qwen2": folder(hf_folder("hf_qwen2")),
+            "one_shard": folder({k: v for k, v in llama.items() if k != 7}),
+            "no_weights": folder({k: v for k, v in llama.items() if k < 4}),
+            "shards": folder({8: shard(0, 2), 9: shard(1, 2)}),
+            "shards_swapped": folder({8: shard(1, 2), 9: shard(0, 2)}),
+            "shards_miscounted": folder({8: shard(0, 3), 9: shard(1, 3)}),
+            "shards_disagree": folder({8: shard(0, 2), 9: shard(1, 3)}),
+            "template": folder({10: json.dumps(TEMPLATES["whole"]).encode()}),
+            **{"index_" + name: folder({index: text, 6: SAFETENSORS["three"]})
+               for name, text in bad_indices.items()}}
 
 
 def main():
@@ -98,7 +194,14 @@ def main():
              "safetensors_fuzz": SAFETENSORS,
              "hf_json_fuzz": {name: b"\0".join((FIXTURES / name / file).read_bytes() for file in (
                  "config.json", "tokenizer.json", "tokenizer_config.json"))
-                 for name in ("hf_llama", "hf_qwen2")}}
+                 for name in ("hf_llama", "hf_qwen2")} | {
+                     "config_" + name: changed_config(changes)
+                     for name, changes in BAD_CONFIGS.items()},
+             "folder_fuzz": folders(),
+             "template_fuzz": {
+                 "described_" + name: bytes([N_TEMPLATE_NAMES + 2]) +
+                 json.dumps(description).encode() + b"\0\1\1\2Hi\2\2Yo\0\1S\3\1T"
+                 for name, description in TEMPLATES.items()}}
     for fuzzer, files in seeds.items():
         (CORPUS / fuzzer).mkdir(parents=True, exist_ok=True)
         for name, data in files.items():

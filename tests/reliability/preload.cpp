@@ -1,6 +1,7 @@
-// A library to preload under the reckon program: the n-th call of a kind fails. RECKON_FAULT is
-// "KIND:N" (malloc, open, read, write, fsync, rename, mmap, close); once it has failed, the file
-// RECKON_FAULT_FIRED exists. Everything of the program and of glibc's dynamic callers is caught.
+// A library to preload under the reckon program: the n-th call of a kind fails, counted from the
+// entry of main (what the loader and static objects allocate before it, no program can answer for).
+// RECKON_FAULT is "KIND:N" (malloc, open, read, write, fsync, rename, mmap, close); once it has
+// failed, the file RECKON_FAULT_FIRED exists. Every call through the dynamic linker is caught.
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -17,26 +18,25 @@
 
 namespace {
 
-// Until the call that fails. Read from the environment on the first call of any kind, which comes
-// before main.
-std::atomic<int64_t> calls_left{-1};
+using Main = int(int, char**, char**);
+
+std::atomic<int64_t> calls_left{0};  // until the call that fails; 0 or less: none does
 const char* failing_kind = nullptr;
 size_t kind_length = 0;
+Main* real_main = nullptr;
 
-void read_setting() {
+int main_with_fault(int argc, char** argv, char** environment) {
   const char* setting = std::getenv("RECKON_FAULT");
   const char* colon = setting == nullptr ? nullptr : std::strchr(setting, ':');
-  if (colon == nullptr) {
-    calls_left = 0;
-    return;
+  if (colon != nullptr) {
+    failing_kind = setting;
+    kind_length = static_cast<size_t>(colon - setting);
+    calls_left = std::strtoll(colon + 1, nullptr, 10);
   }
-  failing_kind = setting;
-  kind_length = static_cast<size_t>(colon - setting);
-  calls_left = std::strtoll(colon + 1, nullptr, 10);
+  return real_main(argc, argv, environment);
 }
 
 bool fails(const char* kind, int error) {
-  if (calls_left == -1) read_setting();
   if (failing_kind == nullptr || std::strlen(kind) != kind_length ||
       std::strncmp(kind, failing_kind, kind_length) != 0) {
     return false;
@@ -57,6 +57,13 @@ Function* next(const char* name) {
 }  // namespace
 
 extern "C" {
+
+int __libc_start_main(Main* main, int argc, char** argv, void (*init)(), void (*fini)(),
+                      void (*loader_fini)(), void* stack_end) {
+  real_main = main;
+  auto* const start = next<decltype(__libc_start_main)>("__libc_start_main");
+  return start(main_with_fault, argc, argv, init, fini, loader_fini, stack_end);
+}
 
 // glibc's own, which need no look-up.
 void* __libc_malloc(size_t);

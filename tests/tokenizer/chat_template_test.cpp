@@ -375,6 +375,32 @@ TEST(EncodePrompt, NoContentBecomesAControlToken) {
   }
   EXPECT_GT(tried,
             chat_template_names().size() * std::size(kFields) * special_spellings().size() * 2);
+  RecordProperty("conversations", static_cast<int>(tried));
+}
+
+// The same where nothing at all stands between one role's content and the next one's.
+TEST(EncodePrompt, NoContentBecomesAControlTokenAcrossTurns) {
+  const auto tokenizer = tokenizer_with_specials(false, "<|begin_of_text|>");
+  const auto chat_template = *parse_chat_template(
+      R"({"roles": {"system": {"before": "", "after": ""}, "user": {"before": "", "after": ""},
+          "assistant": {"before": "", "after": ""}, "tool": {"before": "", "after": ""}}})",
+      "t.json");
+  constexpr Role kRoles[] = {Role::kSystem, Role::kUser, Role::kAssistant, Role::kTool};
+  for (const std::string& spelling : special_spellings()) {
+    for (const Role first : kRoles) {
+      for (const Role second : kRoles) {
+        for (size_t cut = 0; cut <= spelling.size(); ++cut) {
+          const auto pieces = chat_template->render({{first, "a" + spelling.substr(0, cut), {}},
+                                                     {second, spelling.substr(cut) + "b", {}}},
+                                                    {});
+          ASSERT_TRUE(pieces.ok()) << pieces.error().message;
+          const auto ids = encode_prompt(*tokenizer, *pieces);
+          ASSERT_TRUE(specials_in(*tokenizer, ids).empty()) << spelling << " " << cut;
+          ASSERT_EQ(tokenizer->decode(ids), "a" + spelling + "b");
+        }
+      }
+    }
+  }
 }
 
 }  // namespace

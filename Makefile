@@ -6,7 +6,7 @@ JOBS ?= $(shell awk -v n=$$(nproc) '/MemAvailable/ { m = int($$2 / 1572864); \
 REAL_DIR ?= $(or $(RECKON_REAL_DIR),$(CURDIR)/.cache/real)
 PREFIX ?= /usr/local
 QUESTION ?= Why is the sky blue?
-FUZZ_SECONDS ?= 60
+FUZZ_SECONDS ?= 20
 
 CPP_FILES = $(shell find src tests fuzz bench -name '*.cpp' -o -name '*.h')
 # The sanitizers of g++ 12 and 13 can't map their shadow where addresses are randomised widely.
@@ -63,8 +63,22 @@ asan tsan: ## the unit tests under sanitizers
 	$(call build_preset,$@)
 	$(FIXED_ADDRESSES) $(CTEST) --test-dir build/$@ -L unit -j $(JOBS)
 
-.PHONY: aarch64
-aarch64: ## the unit tests on the other processor, under qemu
+.PHONY: tsan-threads
+tsan-threads: ## what runs threads, under the thread sanitizer: minutes (tsan: everything)
+	cmake --preset tsan
+	cmake --build --preset tsan -j $(JOBS) --target test_base test_forward test_engine
+	$(FIXED_ADDRESSES) build/tsan/tests/test_base --gtest_brief=1
+	$(FIXED_ADDRESSES) build/tsan/tests/test_engine --gtest_brief=1
+	$(FIXED_ADDRESSES) build/tsan/tests/test_forward --gtest_brief=1 --gtest_filter='*Q4_K*'
+
+.PHONY: aarch64 aarch64-all
+QEMU = qemu-aarch64 -L /usr/aarch64-linux-gnu
+aarch64: ## the other processor, under qemu: its kernels and the golden logits (aarch64-all: everything)
+	cmake --preset aarch64
+	cmake --build --preset aarch64 -j $(JOBS) --target test_kernels test_forward
+	$(QEMU) build/aarch64/tests/test_kernels --gtest_brief=1
+	$(QEMU) build/aarch64/tests/test_forward --gtest_brief=1 --gtest_filter='Golden*:*Transformers*'
+aarch64-all:
 	$(call build_preset,aarch64)
 	$(CTEST) --test-dir build/aarch64 -L unit -j $(JOBS)
 

@@ -73,7 +73,7 @@ tsan-threads: ## what runs threads, under the thread sanitizer: minutes (tsan: e
 
 .PHONY: aarch64 aarch64-all
 QEMU = qemu-aarch64 -L /usr/aarch64-linux-gnu
-aarch64: ## the other processor, under qemu: its kernels and the golden logits (aarch64-all: everything)
+aarch64: ## the other processor, under qemu: kernels and golden logits (aarch64-all: all)
 	cmake --preset aarch64
 	cmake --build --preset aarch64 -j $(JOBS) --target test_kernels test_forward
 	$(QEMU) build/aarch64/tests/test_kernels --gtest_brief=1

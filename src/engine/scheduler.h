@@ -89,7 +89,7 @@ class Scheduler {
   std::vector<Sequence*> waiting_;  // oldest first
   std::vector<Sequence*> running_;  // oldest first
   std::vector<Share> batch_;        // oldest first
-  uint64_t turn_ = 0;  // counts the shares given
+  uint64_t turn_ = 0;               // counts the shares given
   int64_t n_preemptions_ = 0;
 };
 

@@ -9,12 +9,12 @@
 namespace reckon {
 namespace {
 
-using testing::Rig;
-using testing::TinyTemplate;
 using testing::kEos;
 using testing::kThinkEnd;
+using testing::Rig;
 using testing::tiny_shape;
 using testing::tiny_tokenizer;
+using testing::TinyTemplate;
 using Tokens = std::vector<TokenId>;
 
 std::string prompt_text(const Request& request) { return tiny_tokenizer()->decode(request.prompt); }

@@ -11,21 +11,21 @@
 namespace reckon {
 namespace {
 
-using testing::Log;
-using testing::Rig;
-using testing::ScriptedDecoder;
-using testing::TinyTemplate;
 using testing::bytes_as_tokens;
 using testing::greedy_request;
+using ::testing::HasSubstr;
 using testing::kEos;
 using testing::kHello;
 using testing::kImEnd;
 using testing::kSpaceStop;
 using testing::kThinkEnd;
+using testing::Log;
+using testing::Rig;
 using testing::say;
+using testing::ScriptedDecoder;
 using testing::tiny_shape;
 using testing::tiny_tokenizer;
-using ::testing::HasSubstr;
+using testing::TinyTemplate;
 using Tokens = std::vector<TokenId>;
 
 Tokens text(std::string_view t) { return bytes_as_tokens(t); }

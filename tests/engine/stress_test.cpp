@@ -11,11 +11,11 @@
 namespace reckon {
 namespace {
 
+using testing::kEos;
+using testing::kImEnd;
 using testing::Log;
 using testing::Rig;
 using testing::ScriptedDecoder;
-using testing::kEos;
-using testing::kImEnd;
 using testing::tiny_shape;
 using Tokens = std::vector<TokenId>;
 

@@ -54,6 +54,7 @@ struct Engine::Active {
   ThinkingTracker tracker;
   StopStrings stops;
   bool finished = false;
+  bool reported = false;  // its FinishedEvent has been taken
 
   Clock::time_point submitted;
   std::optional<Clock::time_point> first_step;
@@ -195,7 +196,7 @@ bool Engine::step() {
     obey_controls();
     run_batch();
   } catch (const std::bad_alloc&) {
-    fail_all("out of memory while computing");
+    fail_all("out of memory");  // so short that a string holds it in itself
   }
   sweep_finished();
   const std::lock_guard lock(mutex_);
@@ -203,14 +204,17 @@ bool Engine::step() {
 }
 
 void Engine::accept_submitted() {
-  std::vector<std::unique_ptr<Active>> fresh;
-  {
-    const std::lock_guard lock(mutex_);
-    fresh.swap(submitted_);
-  }
-  for (std::unique_ptr<Active>& owned : fresh) {
-    Active& active = *owned;
-    active_.emplace(active.id, std::move(owned));
+  for (;;) {
+    Active* next = nullptr;
+    {
+      const std::lock_guard lock(mutex_);
+      if (submitted_.empty()) return;
+      next = submitted_.front().get();
+      // Where memory is short it stays submitted.
+      active_.emplace(next->id, std::move(submitted_.front()));
+      submitted_.erase(submitted_.begin());
+    }
+    Active& active = *next;
     scheduler_.add(&active.sequence);
     active.send(StartedEvent{});
     close_thought_if_due(active);  // a budget of 0
@@ -360,10 +364,27 @@ void Engine::finish(Active& active, FinishReason reason, std::string error) {
   event.timings.decode_tokens =
       active.first_logits ? active.n_generated - active.n_generated_by_first_logits : 0;
   active.send(event);
+  active.reported = true;
 }
 
-void Engine::fail_all(const std::string& message) {
-  for (auto& [id, active] : active_) finish(*active, FinishReason::kError, message);
+// Memory is short: nothing here may need any. Whoever waits learns of the end, also of one that was
+// on its way when memory ran out.
+void Engine::fail_all(std::string_view message) {
+  for (auto& [id, active] : active_) {
+    if (active->reported) continue;
+    if (!active->finished) scheduler_.remove(&active->sequence);
+    active->finished = true;
+    active->reported = true;
+    FinishedEvent event;
+    event.reason = FinishReason::kError;
+    event.usage.prompt_tokens = active->n_prompt;
+    try {
+      event.error = message;
+      active->send(event);
+    } catch (const std::bad_alloc&) {
+      // A sink that can't take it has at least been called.
+    }
+  }
 }
 
 void Engine::sweep_finished() {
@@ -388,7 +409,8 @@ Engine::Active* Engine::find(const Sequence* sequence) {
 
 Result<Completion> Engine::generate(Request request, EventSink sink) try {
   Completion completion;
-  std::optional<std::string> error;
+  std::string error = "out of memory";  // should there be none for the true one
+  bool failed_to_end = false;
   bool ended = false;
   const auto gather = [&](RequestId id, const Event& event) {
     if (const auto* text = std::get_if<TextEvent>(&event)) {
@@ -401,13 +423,14 @@ Result<Completion> Engine::generate(Request request, EventSink sink) try {
       completion.finish_reason = finished->reason;
       completion.usage = finished->usage;
       completion.timings = finished->timings;
-      if (finished->reason == FinishReason::kError) error = finished->error;
+      failed_to_end = finished->reason == FinishReason::kError;
+      if (failed_to_end) error = finished->error;
     }
     if (sink) sink(id, event);
   };
   RECKON_RETURN_IF_ERROR(submit(std::move(request), gather));
   while (!ended) step();
-  if (error) return failed(std::move(*error));
+  if (failed_to_end) return failed(std::move(error));
   return completion;
 } catch (const std::bad_alloc&) {
   return failed("out of memory for the answer");

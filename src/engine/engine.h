@@ -89,7 +89,7 @@ class Engine {
   void send_text(Active& active, std::vector<TextDelta>& deltas);
   bool ends_turn(TokenId token) const;
   void finish(Active& active, FinishReason reason, std::string error = {});
-  void fail_all(const std::string& message);
+  void fail_all(std::string_view message);
   void sweep_finished();
   Active* find(const Sequence* sequence);
 

@@ -43,6 +43,8 @@ PrefixCache::Step PrefixCache::best_child(uint64_t salt, CacheNode parent,
 PrefixCache::Match PrefixCache::match(uint64_t salt, std::span<const TokenId> tokens) {
   ++clock_;
   Match result;
+  // Memory first: what holds a page must be able to note it.
+  result.pages.reserve(tokens.size() / static_cast<size_t>(page_positions_));
   for (;;) {
     const Step step = best_child(salt, result.tail, tokens);
     if (step.n_common == 0) return result;
@@ -96,6 +98,8 @@ CacheNode PrefixCache::insert(uint64_t salt, CacheNode parent, std::span<const T
   }
   std::vector<TokenId> own_tokens(tokens.begin(), tokens.end());
   if (own == kCacheRoot) {
+    // Memory first: from add_node() on nothing may fail.
+    children(salt, parent).reserve(children(salt, parent).size() + 1);
     own = add_node();
     children(salt, parent).push_back(own);
     node(own).salt = salt;

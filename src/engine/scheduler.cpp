@@ -3,6 +3,7 @@
 #include "engine/scheduler.h"
 
 #include <algorithm>
+#include <new>
 
 #include "base/check.h"
 
@@ -47,13 +48,16 @@ void Scheduler::add(Sequence* sequence) {
 
 void Scheduler::remove(Sequence* sequence) {
   std::erase_if(batch_, [&](const Share& share) { return share.sequence == sequence; });
-  if (!sequence->running) {
-    std::erase(waiting_, sequence);
-    return;
+  if (sequence->running) {
+    try {
+      publish_partial_page(sequence);
+    } catch (const std::bad_alloc&) {
+      // Then it is not known to others.
+    }
   }
-  publish_partial_page(sequence);
-  release_pages(sequence);
+  release_pages(sequence);  // of one that waits too: memory may have run out while it was started
   sequence->running = false;
+  std::erase(waiting_, sequence);
   std::erase(running_, sequence);
 }
 
@@ -188,6 +192,7 @@ void Scheduler::reserve_pages() {
 }
 
 bool Scheduler::ensure_pages(Sequence* sequence, int64_t n_positions) {
+  sequence->pages.reserve(static_cast<size_t>(pages_for(n_positions)));
   while (static_cast<int64_t>(sequence->pages.size()) < pages_for(n_positions)) {
     const PageId page = take_page();
     if (page == kNoPage) return false;

@@ -45,7 +45,7 @@ uint8_t walk(const reckon::GgufFile& file) {
     for (const std::string_view text : array->strings) sum ^= touch(text);
     if (array->strings.empty() && array->count > 0) {
       sum ^= static_cast<uint8_t>(array->int_at(array->count - 1));
-      sum ^= array->float_at(0) > 0 ? 1 : 0;
+      sum ^= static_cast<uint8_t>(array->float_at(0) > 0);
     }
   }
   uint64_t bytes = 0;

@@ -64,7 +64,7 @@ class Scripted(harness.Tests):
         self.assertIn(b'found "many"', run.stderr)
 
     def test_retry_asks_again(self):
-        run = self.expect(0, "chat", "-m", self.model, "--max-tokens", "30",
+        run = self.expect(0, "chat", "-m", self.model, "--max-tokens", "30", "--seed", "7",
                           "--think-budget", "2", stdin=b"hello\n/save a\n/retry\n/save b\n")
         first, second = (json.loads((self.folder / name).read_text())["messages"]
                          for name in ("a", "b"))
@@ -101,12 +101,12 @@ class OnATerminal(harness.Tests):
     def test_a_short_talk(self):
         terminal = self.chat("--max-tokens", "12", "--think-budget", "3")
         terminal.expect("/help")
-        terminal.expect("0/4096 > ")
+        terminal.prompt("0/4096 > ")
         terminal.send("hellp\x7fo\r")
         terminal.expect("\x1b[2m")  # the thought is dim
         figures = terminal.expect("of 4096")
         self.assertIn("answered", figures)
-        terminal.expect("/4096 > ")
+        terminal.prompt("/4096 > ")
         terminal.send("\x04")
         self.assertEqual(terminal.wait(), 0)
         history = self.folder / ".local" / "state" / "reckon" / "chat_history"
@@ -117,13 +117,13 @@ class OnATerminal(harness.Tests):
         state = self.folder / "state"
         environment = {"XDG_STATE_HOME": str(state)}
         terminal = self.chat(env=environment)
-        terminal.expect("0/4096 > ")
+        terminal.prompt("0/4096 > ")
         terminal.send("/budget 77\r")
         terminal.expect("77 tokens")
         terminal.send("/exit\r")
         self.assertEqual(terminal.wait(), 0)
         terminal = self.chat(env=environment)
-        terminal.expect("0/4096 > ")
+        terminal.prompt("0/4096 > ")
         terminal.send("\x1b[A\x1b[A\r")
         terminal.expect("77 tokens")
         terminal.send("/exit\r")
@@ -131,31 +131,30 @@ class OnATerminal(harness.Tests):
 
     def test_ctrl_c_at_the_prompt_drops_the_line(self):
         terminal = self.chat("--max-tokens", "5")
-        terminal.expect("0/4096 > ")
-        terminal.wait_for_editing()
+        terminal.prompt("0/4096 > ")
         terminal.send("not this\x03")
         terminal.expect("Ctrl-D leaves")
-        terminal.expect("0/4096 > ")
+        terminal.prompt("0/4096 > ")
         terminal.send("/exit\r")
         self.assertEqual(terminal.wait(), 0)
 
     def test_ctrl_c_ends_thought_then_answer_and_talk_goes_on(self):
         terminal = self.chat("--max-tokens", "4000", "--threads", "1", env={"RECKON_ISA": "scalar"})
-        terminal.expect("0/4096 > ")
+        terminal.prompt("0/4096 > ")
         terminal.send("hello\r")
         terminal.expect("\x1b[2m")
         terminal.interrupt()
         terminal.expect("\r\n\r\n")  # between thought and answer
         terminal.interrupt()
         terminal.expect("(stopped)")
-        terminal.expect("/4096 > ")
+        terminal.prompt("/4096 > ")
         terminal.send("/exit\r")
         self.assertEqual(terminal.wait(), 0)
 
     def test_no_color(self):
         terminal = self.chat("--max-tokens", "5",
                              env={"NO_COLOR": "1", "XDG_STATE_HOME": "/nowhere"})
-        self.assertNotIn("\x1b[2m", terminal.expect("0/4096 > "))
+        self.assertNotIn("\x1b[2m", terminal.prompt("0/4096 > "))
         terminal.send("/exit\r")
         self.assertEqual(terminal.wait(), 0)
 
@@ -164,8 +163,8 @@ class AskOnATerminal(harness.Tests):
     def test_escape_sequences_of_the_model_do_not_get_through(self):
         # Random bytes, sampled hot, hold control characters sooner or later.
         terminal = self.terminal("ask", "-m", self.model, "--temp", "5", "--top-k", "0",
-                                 "--top-p", "1", "--min-p", "0", "--max-tokens", "800", "hello",
-                                 env={"NO_COLOR": "1"})
+                                 "--top-p", "1", "--min-p", "0", "--max-tokens", "800",
+                                 "--seed", "1", "hello", env={"NO_COLOR": "1"})
         self.assertIn(terminal.wait(), (0,))
         seen = terminal.seen.decode(errors="replace")
         self.assertIn("^", seen)
@@ -173,7 +172,8 @@ class AskOnATerminal(harness.Tests):
             self.assertFalse(ord(character) < 32 and character not in "\n\t", repr(character))
 
     def test_figures_are_told(self):
-        terminal = self.terminal("ask", "-m", self.model, "--max-tokens", "5", "hello")
+        terminal = self.terminal("ask", "-m", self.model, "--max-tokens", "5", "--seed", "1",
+                                 "hello")
         self.assertEqual(terminal.wait(), 0)
         self.assertIn("context 14 of 4096", terminal.seen.decode(errors="replace"))
 

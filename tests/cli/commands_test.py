@@ -207,7 +207,8 @@ class Ask(harness.Tests):
 
     def test_kv_types_and_paged(self):
         for more in (("--kv-type", "q8"), ("--paged",)):
-            self.assertEqual(self.ask("--max-tokens", 4, *more, "hello")["finish_reason"], "length")
+            tree = self.ask("--max-tokens", 4, "--temp", 0, *more, "hello")
+            self.assertEqual(tree["finish_reason"], "length")
 
 
 class CtrlC(harness.Tests):

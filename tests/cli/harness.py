@@ -141,13 +141,19 @@ class Terminal:
     def send(self, text):
         os.write(self.fd, text.encode())
 
-    def wait_for_editing(self):
-        """libedit takes the terminal over only after it has shown the prompt."""
+    def prompt(self, words):
+        """Waits until a line can be typed; returns what stands before the prompt.
+
+        libedit takes the terminal over only after it has shown the prompt: keys sent
+        before that would meet the terminal's own line mode.
+        """
+        before = self.expect(words)
         end = time.monotonic() + TIMEOUT_S
         while termios.tcgetattr(self.fd)[3] & termios.ISIG:
             if time.monotonic() > end:
                 raise AssertionError("the terminal stays in its line mode")
             time.sleep(0.01)
+        return before
 
     def interrupt(self):
         """Ctrl-C while the program computes (while it reads a line, send("\\x03") is the key)."""

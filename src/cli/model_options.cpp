@@ -98,11 +98,19 @@ void add_answer_options(CLI::App& command, AnswerOptions& options) {
                   "Which of the possible answers: the same seed gives the same one")
       ->type_name("N")
       ->capture_default_str();
+  command
+      .add_option("--speculate", options.speculate,
+                  "ngram: guess what repeats what was said, compute it at once and keep what is "
+                  "right; faster, the answer stays the same")
+      ->type_name("HOW")
+      ->check(CLI::IsMember({"ngram", "off"}))
+      ->capture_default_str();
 }
 
 LoadOptions load_options(const AnswerOptions& options) {
   LoadOptions load = load_options(options.model);
   load.chat_template = options.chat_template;
+  load.guess_ngrams = options.speculate == "ngram";
   load.needs_chat_template = true;
   return load;
 }

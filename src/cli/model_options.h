@@ -37,6 +37,7 @@ struct AnswerOptions {
   std::string system;
   bool no_open_thinking = false;
   bool show_thinking = false;
+  std::string speculate = "ngram";
   std::optional<int64_t> max_tokens;
   std::optional<int64_t> think_budget;
   std::optional<double> temperature;

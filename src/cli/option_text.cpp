@@ -74,6 +74,8 @@ std::vector<std::string> choices(const CLI::App& command, const CLI::Option& opt
     words = {"bash", "zsh", "fish"};
   } else if (where.ends_with(" --kv-type")) {
     words = {"f16", "q8"};
+  } else if (where.ends_with(" --speculate")) {
+    words = {"ngram", "off"};
   }
   return words;
 }

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "engine/ngram_guesser.h"
 #include "reasoning/stop_strings.h"
 
 namespace reckon {
@@ -16,6 +17,9 @@ namespace {
 
 constexpr size_t kMaxStopStrings = 64;
 constexpr size_t kMaxStopBytes = 1024;
+
+// With more sequences than that a step's time grows with every token: a guess doesn't pay.
+constexpr int64_t kMaxGuessing = 2;
 
 using Milliseconds = std::chrono::duration<double, std::milli>;
 
@@ -49,6 +53,7 @@ struct Engine::Active {
   Request request;  // its prompt has moved into sequence
   EventSink sink;
   Sequence sequence;
+  NgramGuesser guesser;
   int64_t n_prompt = 0;
   int64_t n_generated = 0;
   ThinkingTracker tracker;
@@ -102,6 +107,7 @@ Engine::Engine(std::unique_ptr<Decoder> decoder, std::shared_ptr<const Tokenizer
       tokenizer_(std::move(tokenizer)),
       chat_template_(std::move(chat_template)),
       context_length_(context_length),
+      guess_ngrams_(options.guess_ngrams),
       scheduler_(*decoder_, {.max_batch_tokens = options.max_batch_tokens == 0
                                                      ? decoder_->shape().max_batch_tokens
                                                      : options.max_batch_tokens,
@@ -234,20 +240,45 @@ void Engine::obey_controls() {
   }
 }
 
+void Engine::guess() {
+  const bool few = std::ssize(active_) <= kMaxGuessing;
+  for (auto& [id, active] : active_) {
+    Sequence& sequence = active->sequence;
+    sequence.guess.clear();
+    if (!few || active->finished || sequence.n_pending() != 1) continue;
+    // The last token of a context or of max_tokens is sampled and not computed.
+    int64_t room = context_length_ - sequence.n_tokens() - 1;
+    if (active->request.max_tokens) {
+      room = std::min(room, *active->request.max_tokens - active->n_generated - 1);
+    }
+    const std::span<const TokenId> guess = active->guesser.guess(sequence.tokens, room);
+    sequence.guess.assign(guess.begin(), guess.end());
+  }
+}
+
 void Engine::run_batch() {
+  if (guess_ngrams_) guess();
   const std::vector<Scheduler::Share> batch = scheduler_.plan();
   if (batch.empty()) return;
   steps_.clear();
+  step_tokens_.clear();
   int64_t n_wanted = 0;
+  int64_t n_tokens = 0;
+  for (const Scheduler::Share& share : batch) n_tokens += share.n_tokens + share.n_guessed;
+  step_tokens_.reserve(static_cast<size_t>(n_tokens));  // steps_ point into it
   for (const Scheduler::Share& share : batch) {
     const Sequence& sequence = *share.sequence;
-    steps_.push_back({.tokens = std::span(sequence.tokens)
-                                    .subspan(static_cast<size_t>(sequence.n_computed),
-                                             static_cast<size_t>(share.n_tokens)),
+    const int64_t n_logits = share.wants_logits ? 1 + share.n_guessed : 0;
+    const size_t first = step_tokens_.size();
+    const auto pending = sequence.tokens.begin() + sequence.n_computed;
+    step_tokens_.insert(step_tokens_.end(), pending, pending + share.n_tokens);
+    step_tokens_.insert(step_tokens_.end(), sequence.guess.begin(),
+                        sequence.guess.begin() + share.n_guessed);
+    steps_.push_back({.tokens = std::span(step_tokens_).subspan(first),
                       .first_position = sequence.n_computed,
                       .pages = sequence.pages,
-                      .n_logits = share.wants_logits ? 1 : 0});
-    n_wanted += share.wants_logits;
+                      .n_logits = n_logits});
+    n_wanted += n_logits;
     Active& active = *find(share.sequence);
     if (!active.first_step) active.first_step = Clock::now();
   }
@@ -269,28 +300,48 @@ void Engine::run_batch() {
                                .total = active.n_prompt});
     }
     if (!share.wants_logits) continue;
-    take_logits(active, rows.first(static_cast<size_t>(tokenizer_->vocab_size())));
-    rows = rows.subspan(vocab_size);
+    const size_t n_values = static_cast<size_t>(1 + share.n_guessed) * vocab_size;
+    take_logits(active, rows.first(n_values), share.n_guessed);
+    rows = rows.subspan(n_values);
   }
 }
 
-void Engine::take_logits(Active& active, std::span<const float> logits) {
+// logits [1 + n_guessed, vocab_size of the model]: a token is sampled from each row as long as all
+// that the row's computation took for granted has come true.
+void Engine::take_logits(Active& active, std::span<const float> logits, int64_t n_guessed) {
   const bool first = !active.first_logits;
   if (first) {
     active.first_logits = Clock::now();
     active.n_prefilled = active.sequence.n_tokens() - active.sequence.n_reused;
   }
-  SampledToken sampled =
-      sampler_.sample(active.request.sampling, logits,
-                      {.tokens = active.sequence.tokens, .n_prompt = active.n_prompt});
-  take_token(active, sampled.token, false, std::move(sampled.logprobs));
-  if (first) active.n_generated_by_first_logits = active.n_generated;
-  close_thought_if_due(active);
+  Sequence& sequence = active.sequence;
+  const size_t row_size = logits.size() / static_cast<size_t>(1 + n_guessed);
+  int64_t n_true = 0;
+  do {
+    const std::span<const float> row = logits.subspan(static_cast<size_t>(n_true) * row_size)
+                                           .first(static_cast<size_t>(tokenizer_->vocab_size()));
+    SampledToken sampled = sampler_.sample(
+        active.request.sampling, row, {.tokens = sequence.tokens, .n_prompt = active.n_prompt});
+    const bool came_true =
+        n_true < n_guessed && sequence.guess[static_cast<size_t>(n_true)] == sampled.token;
+    if (came_true) {
+      scheduler_.accept(&sequence, sampled.token);
+      ++n_true;
+    } else {
+      sequence.tokens.push_back(sampled.token);
+    }
+    take_token(active, sampled.token, false, std::move(sampled.logprobs));
+    if (first) active.n_generated_by_first_logits = active.n_generated;
+    close_thought_if_due(active);
+  } while (!active.finished && sequence.n_pending() == 0);  // forced ones would be pending
+  active.guesser.learn(n_guessed, n_true);
+  n_guessed_ += n_guessed;
+  n_accepted_ += n_true;
 }
 
+// The token has joined the sequence.
 void Engine::take_token(Active& active, TokenId token, bool forced,
                         std::optional<TokenLogprobs> logprobs) {
-  active.sequence.tokens.push_back(token);
   ++active.n_generated;
   active.send(TokenEvent{.token = token,
                          .part = active.tracker.part(),
@@ -316,6 +367,7 @@ void Engine::take_token(Active& active, TokenId token, bool forced,
 void Engine::close_thought_if_due(Active& active) {
   if (active.finished || !active.tracker.close_due()) return;
   for (const TokenId token : active.tracker.closing_tokens()) {
+    active.sequence.tokens.push_back(token);
     take_token(active, token, true, std::nullopt);
     if (active.finished) return;
   }
@@ -442,7 +494,9 @@ EngineStats Engine::stats() const {
           .n_pages = scheduler_.pool().n_pages(),
           .n_free_pages = scheduler_.pool().n_free(),
           .n_cached_pages = scheduler_.cache().n_nodes(),
-          .n_preemptions = scheduler_.n_preemptions()};
+          .n_preemptions = scheduler_.n_preemptions(),
+          .n_guessed = n_guessed_,
+          .n_accepted = n_accepted_};
 }
 
 }  // namespace reckon

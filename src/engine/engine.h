@@ -27,6 +27,9 @@ struct EngineOptions {
   int64_t context_length = 0;
   int64_t max_running = 64;      // sequences computed at once; others wait
   int64_t max_batch_tokens = 0;  // of a step; 0: the decoder's own limit
+  // Guess tokens from what was said before and let the decoder judge several in a step. The output
+  // is the same, sooner where it repeats itself.
+  bool guess_ngrams = false;
 };
 
 struct EngineStats {
@@ -36,6 +39,8 @@ struct EngineStats {
   int64_t n_free_pages = 0;
   int64_t n_cached_pages = 0;  // known to the prefix cache, in use or not
   int64_t n_preemptions = 0;   // since the engine was made
+  int64_t n_guessed = 0;       // tokens computed before they were known, likewise
+  int64_t n_accepted = 0;      // of those, how many came true
 };
 
 class Engine {
@@ -81,8 +86,9 @@ class Engine {
   Status check(const Request& request) const;
   void accept_submitted();
   void obey_controls();
+  void guess();
   void run_batch();
-  void take_logits(Active& active, std::span<const float> logits);
+  void take_logits(Active& active, std::span<const float> logits, int64_t n_guessed);
   void take_token(Active& active, TokenId token, bool forced,
                   std::optional<TokenLogprobs> logprobs);
   void close_thought_if_due(Active& active);
@@ -100,10 +106,14 @@ class Engine {
   std::vector<TokenId> stop_tokens_;         // the template's, beside the tokenizer's own
   std::vector<std::string> stop_spellings_;  // the template's that are no tokens here
   int64_t context_length_;
+  bool guess_ngrams_;
+  int64_t n_guessed_ = 0;
+  int64_t n_accepted_ = 0;
   Scheduler scheduler_;
   Sampler sampler_;
   std::vector<SequenceStep> steps_;
-  std::vector<float> logits_;                            // [n wanted, vocab_size]
+  std::vector<TokenId> step_tokens_;  // of steps_, each sequence's pending ones and its guess
+  std::vector<float> logits_;         // [n wanted, vocab_size]
   std::map<RequestId, std::unique_ptr<Active>> active_;  // by age
 
   ControlTable controls_;

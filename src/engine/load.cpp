@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/thread_pool.h"
+#include "engine/ngram_guesser.h"
 #include "forward/kv_cache.h"
 
 namespace reckon {
@@ -96,7 +97,8 @@ Result<LoadedEngine> engine_of(const std::string& path, const LoadOptions& optio
   RECKON_ASSIGN(
       loaded.engine,
       Engine::create(std::move(parts.decoder), std::move(parts.tokenizer), std::move(chat_template),
-                     {.context_length = loaded.report.memory.context_length}));
+                     {.context_length = loaded.report.memory.context_length,
+                      .guess_ngrams = options.guess_ngrams}));
   loaded.report.load_ms = ms_since(started);
   return loaded;
 }
@@ -105,8 +107,9 @@ Result<LoadedEngine> engine_of(const std::string& path, const LoadOptions& optio
 
 MemoryNeeds memory_needs(const Model& model, const LoadOptions& options, int n_threads) {
   const ModelConfig& config = model.config();
-  const int64_t logits_bytes =
-      options.n_sequences * config.vocab_size * static_cast<int64_t>(sizeof(float));
+  const int64_t n_logits =
+      options.n_sequences * (options.guess_ngrams ? 1 + NgramGuesser::kMaxGuess : 1);
+  const int64_t logits_bytes = n_logits * config.vocab_size * static_cast<int64_t>(sizeof(float));
   const Result<const kernels::KernelTable*> table = kernels::default_table();
   const bool packed = !options.paged && table.ok() && (*table)->reads_packed;
   return {.weights_bytes = model.resident_bytes(packed),

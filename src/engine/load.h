@@ -27,6 +27,7 @@ struct LoadOptions {
   kernels::KvType kv_type = kernels::KvType::kF16;
   bool paged = false;  // the weights may be larger than memory
   int64_t max_batch_tokens = 256;
+  bool guess_ngrams = false;  // see EngineOptions
   // A template's name or the path of a file that describes one; empty: the model file's own.
   std::string chat_template;
   // Whether a file without a known template is an error; otherwise it can be used with raw_request

@@ -70,6 +70,7 @@ const std::vector<Scheduler::Share>& Scheduler::plan() {
     reserve_pages();
   } while (batch_.empty() && !running_.empty());
   RECKON_CHECK(!batch_.empty() || (waiting_.empty() && running_.empty()));
+  share_out_guesses();
   return batch_;
 }
 
@@ -152,7 +153,7 @@ void Scheduler::share_out() {
     // Turns are counted one by one, or of those that took part in the same step the oldest would be
     // first again each time.
     sequence->last_turn = ++turn_;
-    batch_.push_back({sequence, 1, false});
+    batch_.push_back({.sequence = sequence, .n_tokens = 1});
   };
   int64_t left = options_.max_batch_tokens;
   if (n_running() <= left) {
@@ -189,6 +190,27 @@ void Scheduler::reserve_pages() {
     }
   }
   std::erase_if(batch_, [](const Share& share) { return !share.sequence->running; });
+}
+
+// Guesses take what nobody else wants: room in the batch that prefills left, and free pages.
+void Scheduler::share_out_guesses() {
+  int64_t left = options_.max_batch_tokens;
+  for (const Share& share : batch_) left -= share.n_tokens;
+  for (Share& share : batch_) {
+    Sequence* sequence = share.sequence;
+    if (!share.wants_logits || sequence->guess.empty()) continue;
+    const int64_t first = sequence->n_tokens();
+    const int64_t wanted = std::min(left, static_cast<int64_t>(sequence->guess.size()));
+    sequence->pages.reserve(static_cast<size_t>(pages_for(first + wanted)));
+    while (static_cast<int64_t>(sequence->pages.size()) < pages_for(first + wanted)) {
+      const PageId page = pool_.allocate();
+      if (page == kNoPage) break;
+      sequence->pages.push_back(page);
+    }
+    const int64_t room = static_cast<int64_t>(sequence->pages.size()) * page_positions_ - first;
+    share.n_guessed = std::min(wanted, room);
+    left -= share.n_guessed;
+  }
 }
 
 bool Scheduler::ensure_pages(Sequence* sequence, int64_t n_positions) {
@@ -236,6 +258,13 @@ void Scheduler::commit() {
     }
   }
   batch_.clear();
+}
+
+void Scheduler::accept(Sequence* sequence, TokenId token) {
+  RECKON_CHECK(sequence->running && sequence->n_pending() == 0);
+  sequence->tokens.push_back(token);
+  ++sequence->n_computed;
+  publish_full_pages(sequence);
 }
 
 void Scheduler::publish_full_pages(Sequence* sequence) {

@@ -19,6 +19,8 @@ struct Sequence {
   uint64_t order = 0;  // lower is older; unique
   uint64_t salt = 0;   // whose prefixes it may share
   std::vector<TokenId> tokens;
+  // What may follow, computed along where a batch has room; the owner's, set before plan().
+  std::vector<TokenId> guess;
 
   // The scheduler's:
   int64_t n_computed = 0;  // tokens whose KV stands in pages
@@ -54,12 +56,16 @@ class Scheduler {
     Sequence* sequence = nullptr;
     int64_t n_tokens = 0;       // tokens [n_computed, n_computed + n_tokens)
     bool wants_logits = false;  // they are the last it has
+    int64_t n_guessed = 0;      // of sequence->guess, behind them
   };
   // The next step's batch, at most one share a sequence; empty only when there are no sequences.
   // Pages are ready to be written.
   const std::vector<Share>& plan();
   // The planned batch has been computed. (A batch that failed is not committed.)
   void commit();
+  // After commit(): the first token of what was guessed, or the next one, has come true. It joins
+  // the sequence, and needn't be computed again.
+  void accept(Sequence* sequence, TokenId token);
 
   int64_t n_waiting() const { return static_cast<int64_t>(waiting_.size()); }
   int64_t n_running() const { return static_cast<int64_t>(running_.size()); }
@@ -73,6 +79,7 @@ class Scheduler {
   bool start(Sequence* sequence);
   void share_out();
   void reserve_pages();
+  void share_out_guesses();
   bool ensure_pages(Sequence* sequence, int64_t n_positions);
   PageId take_page();
   void preempt(Sequence* sequence);

@@ -169,6 +169,14 @@ class Ask(harness.Tests):
         five, six = (self.ask("--max-tokens", 40, "--seed", seed, "hello") for seed in (5, 6))
         self.assertNotEqual(five["thinking"], six["thinking"])
 
+    def test_guesses_leave_the_answer_alone(self):
+        def answer(*arguments):
+            tree = self.ask("--max-tokens", 100, "--seed", 3, *arguments, "ab " * 30)
+            return tree["thinking"], tree["answer"], tree["usage"]
+        self.assertEqual(answer("--speculate", "off"), answer("--speculate", "ngram"))
+        self.assertEqual(answer("--speculate", "off"), answer())
+        self.expect_error(2, "--speculate", "ask", "-m", self.model, "--speculate", "x", "hello")
+
     def test_dash_reads_standard_input(self):
         typed = self.ask("--max-tokens", 8, "--temp", 0, "what is\nit?")
         piped = self.ask("--max-tokens", 8, "--temp", 0, "-", stdin=b"what is\nit?")

@@ -64,11 +64,10 @@ class ScriptedDecoder final : public Decoder {
       seen.total += static_cast<int64_t>(sequence.tokens.size());
       check_pages(sequence, written, read_only);
       const std::vector<TokenId> tokens = write(sequence);
-      EXPECT_LE(sequence.n_logits, 1);
-      if (sequence.n_logits == 1) {
-        fill(tokens, logits.subspan(row * static_cast<size_t>(shape_.vocab_size),
-                                    static_cast<size_t>(shape_.vocab_size)));
-        ++row;
+      for (int64_t i = sequence.n_logits; i-- > 0; ++row) {
+        fill({tokens.begin(), tokens.end() - i},
+             logits.subspan(row * static_cast<size_t>(shape_.vocab_size),
+                            static_cast<size_t>(shape_.vocab_size)));
       }
     }
     EXPECT_EQ(row * static_cast<size_t>(shape_.vocab_size), logits.size());

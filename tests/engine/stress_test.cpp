@@ -43,10 +43,11 @@ struct Life {
   Log log;
 };
 
-void stress(uint32_t seed, const DecoderShape& shape, int64_t max_running, int n_steps) {
+void stress(uint32_t seed, const DecoderShape& shape, int64_t max_running, int n_steps,
+            bool guess = false) {
   std::mt19937 engine(seed);
   const auto below = [&](uint32_t n) { return static_cast<uint32_t>(engine() % n); };
-  Rig rig(shape, {}, {.max_running = max_running});
+  Rig rig(shape, {}, {.max_running = max_running, .guess_ngrams = guess});
   const auto context = static_cast<size_t>(rig.engine->context_length());
   // Few beginnings, so that prompts share prefixes of all lengths.
   std::vector<Tokens> stems;
@@ -70,7 +71,8 @@ void stress(uint32_t seed, const DecoderShape& shape, int64_t max_running, int n
   };
   for (int step = 0; step < n_steps || !lives.empty(); ++step) {
     ASSERT_LT(step, n_steps + 20000) << "no end in sight";
-    if (step < n_steps && below(4) == 0) {
+    // Guesses are made for few sequences only, and come true where there is little to say.
+    if (step < n_steps && below(4) == 0 && (!guess || lives.size() < 3)) {
       auto life = std::make_unique<Life>();
       Request& request = life->request;
       request.prompt = stems[below(4)];
@@ -80,6 +82,7 @@ void stress(uint32_t seed, const DecoderShape& shape, int64_t max_running, int n
       if (request.prompt.size() >= context) request.prompt.resize(context - 1);
       request.sampling.temperature = below(3) == 0 ? 0.0 : 0.8;
       request.sampling.seed = below(5);
+      if (guess) request.sampling.logit_bias = {{0, 100.0}, {1, 100.0}};
       request.max_tokens = 1 + below(40);
       request.cache_salt = below(8) == 0 ? 1 : 0;
       const Result<RequestId> id = rig.engine->submit(request, life->log.sink());
@@ -101,7 +104,11 @@ void stress(uint32_t seed, const DecoderShape& shape, int64_t max_running, int n
       lives.erase(lives.begin() + static_cast<ptrdiff_t>(i));
     }
   }
-  EXPECT_GT(n_compared, n_steps / 8);
+  EXPECT_GT(n_compared, n_steps / (guess ? 40 : 8));
+  if (guess) {
+    EXPECT_GT(rig.engine->stats().n_accepted, 0);
+    EXPECT_GT(rig.engine->stats().n_guessed, rig.engine->stats().n_accepted);
+  }
   rig.expect_idle();
 }
 
@@ -110,6 +117,9 @@ TEST(EngineStress, FewPages) { stress(2, tiny_shape(16, 32), 64, 2000); }
 TEST(EngineStress, HardlyAnyPages) { stress(3, tiny_shape(4, 8), 8, 1500); }
 TEST(EngineStress, OnePage) { stress(4, tiny_shape(1, 8), 4, 500); }
 TEST(EngineStress, OneTokenABatch) { stress(5, tiny_shape(24, 1), 6, 1500); }
+TEST(EngineStress, Guesses) { stress(6, tiny_shape(400, 32), 64, 3000, true); }
+TEST(EngineStress, GuessesWithFewPages) { stress(7, tiny_shape(6, 8), 8, 3000, true); }
+TEST(EngineStress, GuessesWithHardlyAnyRoom) { stress(8, tiny_shape(2, 4), 8, 3000, true); }
 TEST(EngineStress, ManySeeds) {
   for (uint32_t seed = 10; seed < 22; ++seed) {
     stress(seed, tiny_shape(6 + seed, 2 + seed), 3 + seed % 9, 300);

@@ -23,11 +23,10 @@ TEST(NgramGuesser, GoesOnAsBefore) {
 }
 
 TEST(NgramGuesser, SaysNothingWithoutThreeKnownTokens) {
-  NgramGuesser guesser;
   for (const Tokens& tokens :
        {Tokens{}, Tokens{1}, Tokens{1, 1}, Tokens{1, 1, 1}, Tokens{1, 2, 3, 4, 2, 3}}) {
-    NgramGuesser fresh;
-    EXPECT_EQ(guess(fresh, tokens), Tokens{});
+    NgramGuesser guesser;
+    EXPECT_EQ(guess(guesser, tokens), Tokens{});
   }
 }
 

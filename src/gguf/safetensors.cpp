@@ -212,7 +212,7 @@ Status Safetensors::open_shards(const std::string& folder, const std::string& in
   }
   std::vector<std::string> names(files.begin(), files.end());  // by shard
   for (const std::string& name : names) {
-    RECKON_RETURN_IF_ERROR(add_shard(folder + "/" + name));
+    RECKON_RETURN_IF_ERROR(add_shard(fmt::format("{}/{}", folder, name)));
   }
   for (const SafetensorsTensor& tensor : tensors_) {
     const std::string& held_in = names[static_cast<size_t>(tensor.shard)];
@@ -226,7 +226,8 @@ Status Safetensors::open_shards(const std::string& folder, const std::string& in
   RECKON_RETURN_IF_ERROR(index_tensors(index_path));
   for (const auto& [name, file] : file_of) {
     if (find(name) == nullptr) {
-      return wrong(folder + "/" + file, excerpt(name), "the tensor, as the index says", "none");
+      return wrong(fmt::format("{}/{}", folder, file), excerpt(name),
+                   "the tensor, as the index says", "none");
     }
   }
   return {};

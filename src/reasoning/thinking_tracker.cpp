@@ -95,13 +95,13 @@ std::vector<TokenId> ThinkingTracker::closing_tokens() {
 void ThinkingTracker::consume(std::string text, std::vector<TextDelta>& out) {
   if (text.empty()) return;
   switch (state_) {
-    case State::kMayOpen: return consume_opening(std::move(text), out);
+    case State::kMayOpen: return consume_opening(text, out);
     case State::kThinking: return consume_thinking(std::move(text), out);
     case State::kAnswer: return emit(text, out);
   }
 }
 
-void ThinkingTracker::consume_opening(std::string text, std::vector<TextDelta>& out) {
+void ThinkingTracker::consume_opening(const std::string& text, std::vector<TextDelta>& out) {
   held_ += text;
   const std::string& open = options_.marks.open;
   const size_t begin = held_.find_first_not_of(kBlank);

@@ -75,7 +75,7 @@ class ThinkingTracker {
   enum class State : uint8_t { kMayOpen, kThinking, kAnswer };
 
   void consume(std::string text, std::vector<TextDelta>& out);
-  void consume_opening(std::string text, std::vector<TextDelta>& out);
+  void consume_opening(const std::string& text, std::vector<TextDelta>& out);
   void consume_thinking(std::string text, std::vector<TextDelta>& out);
   void emit(std::string_view text, std::vector<TextDelta>& out);
   void enter(State state);

@@ -103,7 +103,7 @@ class JsonWalker {
   void new_line(int level, std::string& out) const {
     if (indent_ == 0) return;
     out += '\n';
-    out.append(static_cast<size_t>(indent_ * level), ' ');
+    out.append(static_cast<size_t>(indent_) * static_cast<size_t>(level), ' ');
   }
 
   void write_container(char close, int level, std::string& out) {

@@ -11,6 +11,7 @@
 #include "base/huge_buffer.h"
 #include "engine/memory.h"
 #include "kernels/kernels.h"
+#include "kernels/vector/unroll.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -88,17 +89,20 @@ constexpr int kAvx2Sums = 6;  // with as many factors and the common one: 13 of 
 __attribute__((target("avx2"))) void mac_avx2() {
   __m256i sums[kAvx2Sums];
   __m256i factors[kAvx2Sums];
+  RECKON_UNROLL
   for (int i = 0; i < kAvx2Sums; ++i) {
     sums[i] = _mm256_setzero_si256();
     factors[i] = _mm256_set1_epi8(static_cast<char>(i));
   }
   const __m256i common = _mm256_set1_epi8(1);
   for (int64_t round = 0; round < kRounds; ++round) {
+    RECKON_UNROLL
     for (int i = 0; i < kAvx2Sums; ++i) {
       RECKON_OPAQUE(factors[i]);
       sums[i] = _mm256_add_epi16(sums[i], _mm256_maddubs_epi16(common, factors[i]));
     }
   }
+  RECKON_UNROLL
   for (int i = 0; i < kAvx2Sums; ++i) RECKON_OPAQUE(sums[i]);
 }
 
@@ -106,10 +110,12 @@ constexpr int kVnniSums = 12;
 
 __attribute__((target("avx512f,avx512vnni"))) void mac_avx512() {
   __m512i sums[kVnniSums];
+  RECKON_UNROLL
   for (int i = 0; i < kVnniSums; ++i) sums[i] = _mm512_setzero_si512();
   const __m512i a = _mm512_set1_epi8(1);
   const __m512i b = _mm512_set1_epi8(2);
   for (int64_t round = 0; round < kRounds; ++round) {
+    RECKON_UNROLL
     for (int i = 0; i < kVnniSums; ++i) {
       sums[i] = _mm512_dpbusd_epi32(sums[i], a, b);
       RECKON_OPAQUE(sums[i]);
@@ -121,10 +127,12 @@ constexpr int kDotSums = 12;
 
 __attribute__((target("arch=armv8.2-a+dotprod"))) void mac_neon() {
   int32x4_t sums[kDotSums];
+  RECKON_UNROLL
   for (int i = 0; i < kDotSums; ++i) sums[i] = vdupq_n_s32(0);
   const int8x16_t a = vdupq_n_s8(1);
   const int8x16_t b = vdupq_n_s8(2);
   for (int64_t round = 0; round < kRounds; ++round) {
+    RECKON_UNROLL
     for (int i = 0; i < kDotSums; ++i) {
       sums[i] = vdotq_s32(sums[i], a, b);
       RECKON_OPAQUE(sums[i]);
@@ -140,11 +148,13 @@ void mac_baseline() {
   Lanes sums[kSums] = {};
   Lanes factor = {1, 2, 3, 4, 5, 6, 7, 8};
   for (int64_t round = 0; round < kRounds; ++round) {
+    RECKON_UNROLL
     for (int i = 0; i < kSums; ++i) {
       RECKON_OPAQUE(factor);
       sums[i] += factor * factor;
     }
   }
+  RECKON_UNROLL
   for (int i = 0; i < kSums; ++i) RECKON_OPAQUE(sums[i]);
 }
 

@@ -152,7 +152,9 @@ struct Isa {
 
   // ---- 8 weight rows side by side: a 32-bit word of each row in a lane ----
   static constexpr int kRows = 8;
-  static constexpr int kColumns = 4;  // columns that share one load of the weights
+  // Groups of kRows rows that share a load of activations, and columns that share one of weights.
+  static constexpr int kGroups = 1;
+  static constexpr int columns(int) { return 4; }
   using Words = __m256i;
   using RowFloats = __m256;
   using Ints = __m256i;

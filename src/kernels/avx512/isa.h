@@ -98,7 +98,11 @@ struct Isa {
 
   // ---- 16 weight rows side by side ----
   static constexpr int kRows = 16;
-  static constexpr int kColumns = 8;
+  // Tiles of outputs: 2 groups of rows times 6 columns are 12 accumulators and as many totals of 32
+  // registers; 12 sums in flight also cover the multiplier's latency, and a load of activations
+  // serves two products (one load a product would bound the loop).
+  static constexpr int kGroups = 2;
+  static constexpr int columns(int n_groups) { return n_groups == 2 ? 6 : 8; }
   using Words = __m512i;
   using RowFloats = __m512;
   using Ints = __m512i;

@@ -173,7 +173,8 @@ struct Isa {
 
   // ---- 4 weight rows side by side ----
   static constexpr int kRows = 4;
-  static constexpr int kColumns = 4;
+  static constexpr int kGroups = 1;
+  static constexpr int columns(int) { return 4; }
   using Words = int32x4_t;
   using RowFloats = float32x4_t;
   using Ints = int32x4_t;

@@ -106,31 +106,48 @@ struct KPanel {
     Format::template unpack<V>(group, k / 256 * kBlockBytes, blocks);
   }
 
-  template <int kColumns>
-  void multiply(const uint8_t* activations, int64_t stride, int64_t k,
-                typename V::RowFloats* sums) const {
+  template <int kGroups, int kColumns>
+  static void multiply(const KPanel* panels, const uint8_t* activations, int64_t stride, int64_t k,
+                       typename V::RowFloats* sums) {
     constexpr int kWords = Format::kSubElements / 4;
     const ActivationBlock256* a[kColumns];
     const int8_t* q[kColumns];
-    typename V::Ints totals[kColumns];
+    typename V::Ints totals[kGroups][kColumns];
     RECKON_UNROLL
     for (int c = 0; c < kColumns; ++c) {
       a[c] = reinterpret_cast<const ActivationBlock256*>(activations + c * stride) + k / 256;
       q[c] = a[c]->q;
-      totals[c] = V::no_ints();
+      RECKON_UNROLL
+      for (int g = 0; g < kGroups; ++g) totals[g][c] = V::no_ints();
     }
     for (int s = 0; s < 64 / kWords; ++s) {
-      const typename V::Factors factor = blocks.factor[s];
-      add_dots<V, kWords, Format::kMaxWeight, true>(totals, blocks.w[0] + kWords * s, factor, q);
+      typename V::Factors factor[kGroups];
+      const typename V::Words* w[kGroups];
+      RECKON_UNROLL
+      for (int g = 0; g < kGroups; ++g) {
+        factor[g] = panels[g].blocks.factor[s];
+        w[g] = panels[g].blocks.w[0] + kWords * s;
+      }
+      add_dots<V, kWords, Format::kMaxWeight, true>(totals, w, factor, q);
       if constexpr (Format::kPlanes == 2) {
-        add_dots<V, kWords, Format::kMaxWeight, true>(totals, blocks.w[1] + kWords * s,
-                                                      V::times_16(factor), q);
+        RECKON_UNROLL
+        for (int g = 0; g < kGroups; ++g) {
+          factor[g] = V::times_16(factor[g]);
+          w[g] = panels[g].blocks.w[1] + kWords * s;
+        }
+        add_dots<V, kWords, Format::kMaxWeight, true>(totals, w, factor, q);
       }
       RECKON_UNROLL
       for (int c = 0; c < kColumns; ++c) q[c] += Format::kSubElements;
     }
     RECKON_UNROLL
-    for (int c = 0; c < kColumns; ++c) sums[c] = blocks.add_to(sums[c], totals[c], *a[c]);
+    for (int g = 0; g < kGroups; ++g) {
+      RECKON_UNROLL
+      for (int c = 0; c < kColumns; ++c) {
+        typename V::RowFloats& sum = sums[g * kColumnTile + c];
+        sum = panels[g].blocks.add_to(sum, totals[g][c], *a[c]);
+      }
+    }
   }
 
   template <class Group>

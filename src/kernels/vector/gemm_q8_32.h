@@ -9,26 +9,35 @@
 namespace reckon::kernels {
 namespace {
 
-// The exact sums of true quant times activation of one block, for kColumns columns. w, high: the
-// block's words in the low and, if there is one, the high plane.
-template <class V, class Format, int kColumns>
-inline void dot_small_block(const typename V::Words* w, const typename V::Words* high,
+// The exact sums of true quant times activation of one block, for kGroups groups of rows and kColumns
+// columns. w, high: the block's words in the low and, if there is one, the high plane.
+template <class V, class Format, int kGroups, int kColumns>
+inline void dot_small_block(const typename V::Words* const (&w)[kGroups],
+                            const typename V::Words* const (&high)[kGroups],
                             const ActivationBlock32* const (&a)[kColumns],
-                            typename V::Ints (&dots)[kColumns]) {
+                            typename V::Ints (&dots)[kGroups][kColumns]) {
   const int8_t* q[kColumns];
+  typename V::Factors factor[kGroups];
   RECKON_UNROLL
-  for (int c = 0; c < kColumns; ++c) {
-    q[c] = a[c]->q;
-    dots[c] = V::no_ints();
+  for (int c = 0; c < kColumns; ++c) q[c] = a[c]->q;
+  RECKON_UNROLL
+  for (int g = 0; g < kGroups; ++g) {
+    factor[g] = V::same_factor(1);
+    RECKON_UNROLL
+    for (int c = 0; c < kColumns; ++c) dots[g][c] = V::no_ints();
   }
-  add_dots<V, 8, Format::kMaxWeight, false>(dots, w, V::same_factor(1), q);
+  add_dots<V, 8, Format::kMaxWeight, false>(dots, w, factor, q);
   if constexpr (Format::kPlanes == 2) {
-    add_dots<V, 8, Format::kMaxWeight, true>(dots, high, V::same_factor(16), q);
+    for (int g = 0; g < kGroups; ++g) factor[g] = V::same_factor(16);
+    add_dots<V, 8, Format::kMaxWeight, true>(dots, high, factor, q);
   }
   if constexpr (Format::kOffset != 0) {
     RECKON_UNROLL
     for (int c = 0; c < kColumns; ++c) {
-      dots[c] = V::sub(dots[c], V::template up<log2_of(Format::kOffset)>(V::same_int(a[c]->sum)));
+      const typename V::Ints offset =
+          V::template up<log2_of(Format::kOffset)>(V::same_int(a[c]->sum));
+      RECKON_UNROLL
+      for (int g = 0; g < kGroups; ++g) dots[g][c] = V::sub(dots[g][c], offset);
     }
   }
 }
@@ -68,27 +77,42 @@ struct SmallPanel {
     }
   }
 
-  template <int kColumns>
-  void multiply(const uint8_t* activations, int64_t stride, int64_t k,
-                typename V::RowFloats* sums) const {
+  template <int kGroups, int kColumns>
+  static void multiply(const SmallPanel* panels, const uint8_t* activations, int64_t stride,
+                       int64_t k, typename V::RowFloats* sums) {
     const ActivationBlock32* a[kColumns];
-    typename V::RowFloats sum[kColumns];
+    typename V::RowFloats sum[kGroups][kColumns];
     RECKON_UNROLL
     for (int c = 0; c < kColumns; ++c) {
       a[c] = reinterpret_cast<const ActivationBlock32*>(activations + c * stride) + k / 32;
-      sum[c] = sums[c];
+      RECKON_UNROLL
+      for (int g = 0; g < kGroups; ++g) sum[g][c] = sums[g * kColumnTile + c];
     }
-    for (int j = 0; j < n_blocks; ++j) {
-      typename V::Ints dots[kColumns];
-      dot_small_block<V, Format>(w[0] + 8 * j, w[Format::kPlanes - 1] + 8 * j, a, dots);
+    for (int j = 0; j < panels[0].n_blocks; ++j) {
+      const typename V::Words* low[kGroups];
+      const typename V::Words* high[kGroups];
+      typename V::Ints dots[kGroups][kColumns];
+      RECKON_UNROLL
+      for (int g = 0; g < kGroups; ++g) {
+        low[g] = panels[g].w[0] + 8 * j;
+        high[g] = panels[g].w[Format::kPlanes - 1] + 8 * j;
+      }
+      dot_small_block<V, Format>(low, high, a, dots);
       RECKON_UNROLL
       for (int c = 0; c < kColumns; ++c) {
-        sum[c] = add_small_block<V, Format>(d[j], m[j], dots[c], *a[c], sum[c]);
+        RECKON_UNROLL
+        for (int g = 0; g < kGroups; ++g) {
+          sum[g][c] = add_small_block<V, Format>(panels[g].d[j], panels[g].m[j], dots[g][c], *a[c],
+                                                 sum[g][c]);
+        }
         ++a[c];
       }
     }
     RECKON_UNROLL
-    for (int c = 0; c < kColumns; ++c) sums[c] = sum[c];
+    for (int g = 0; g < kGroups; ++g) {
+      RECKON_UNROLL
+      for (int c = 0; c < kColumns; ++c) sums[g * kColumnTile + c] = sum[g][c];
+    }
   }
 
   template <class Group>
@@ -100,9 +124,11 @@ struct SmallPanel {
     typename V::RowFloats scale;
     typename V::RowFloats minimum = V::row_zero();
     Format::template unpack<V>(rows, at, words[0], words[Format::kPlanes - 1], scale, minimum);
-    typename V::Ints dots[1];
-    dot_small_block<V, Format>(words[0], words[Format::kPlanes - 1], a, dots);
-    return add_small_block<V, Format>(scale, minimum, dots[0], *a[0], sum);
+    const typename V::Words* const low[1] = {words[0]};
+    const typename V::Words* const high[1] = {words[Format::kPlanes - 1]};
+    typename V::Ints dots[1][1];
+    dot_small_block<V, Format>(low, high, a, dots);
+    return add_small_block<V, Format>(scale, minimum, dots[0][0], *a[0], sum);
   }
 };
 

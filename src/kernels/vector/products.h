@@ -110,27 +110,38 @@ struct PackedGroup {
   }
 };
 
-// Adds to totals[c], for kColumns columns, factor * sum over kWords words of w . a[c], exactly.
-// kScaled: factors differ between rows; else they are 1.
-template <class V, int kWords, int kMaxWeight, bool kScaled, int kColumns>
-inline void add_dots(typename V::Ints (&totals)[kColumns], const typename V::Words* w,
-                     typename V::Factors factor, const int8_t* const (&a)[kColumns]) {
+// Adds to totals[g][c], for kGroups groups of rows and kColumns columns, factor[g] * the sum over
+// kWords words of w[g] . a[c], exactly. kScaled: factors differ between rows; else they are 1.
+// A column's activations are fetched once for all groups.
+template <class V, int kWords, int kMaxWeight, bool kScaled, int kGroups, int kColumns>
+inline void add_dots(typename V::Ints (&totals)[kGroups][kColumns],
+                     const typename V::Words* const (&w)[kGroups],
+                     const typename V::Factors (&factor)[kGroups],
+                     const int8_t* const (&a)[kColumns]) {
   constexpr int kRun = V::run_words(kMaxWeight) < kWords ? V::run_words(kMaxWeight) : kWords;
   RECKON_UNROLL
   for (int begin = 0; begin < kWords; begin += kRun) {
-    typename V::Sums sums[kColumns];
+    typename V::Sums sums[kGroups][kColumns];
     RECKON_UNROLL
-    for (int c = 0; c < kColumns; ++c) sums[c] = V::no_sums();
-    RECKON_UNROLL
-    for (int i = begin; i < begin + kRun; ++i) {
-      const typename V::Words weights = w[i];
+    for (int g = 0; g < kGroups; ++g) {
       RECKON_UNROLL
-      for (int c = 0; c < kColumns; ++c) sums[c] = V::dot(sums[c], weights, a[c] + 4 * i);
+      for (int c = 0; c < kColumns; ++c) sums[g][c] = V::no_sums();
     }
     RECKON_UNROLL
-    for (int c = 0; c < kColumns; ++c) {
-      totals[c] =
-          kScaled ? V::add_scaled(totals[c], sums[c], factor) : V::add_plain(totals[c], sums[c]);
+    for (int i = begin; i < begin + kRun; ++i) {
+      RECKON_UNROLL
+      for (int c = 0; c < kColumns; ++c) {
+        RECKON_UNROLL
+        for (int g = 0; g < kGroups; ++g) sums[g][c] = V::dot(sums[g][c], w[g][i], a[c] + 4 * i);
+      }
+    }
+    RECKON_UNROLL
+    for (int g = 0; g < kGroups; ++g) {
+      RECKON_UNROLL
+      for (int c = 0; c < kColumns; ++c) {
+        totals[g][c] = kScaled ? V::add_scaled(totals[g][c], sums[g][c], factor[g])
+                               : V::add_plain(totals[g][c], sums[g][c]);
+      }
     }
   }
 }
@@ -138,46 +149,57 @@ inline void add_dots(typename V::Ints (&totals)[kColumns], const typename V::Wor
 // log2 of an offset, all of which are powers of two.
 constexpr int log2_of(int x) { return x <= 1 ? 0 : 1 + log2_of(x / 2); }
 
-// Runs kernel(first column, how many as a constant) over n columns, V::kColumns at a time.
+// Runs kernel(first column, how many as a constant) over n columns, in as few tiles of at most
+// kMost as there have to be, all of them about as wide: a narrow tile leaves the multipliers idle.
 template <int kColumns>
 struct Columns {
   static constexpr int kCount = kColumns;
 };
-template <class V, class Kernel>
+template <int kMost, class Kernel>
+inline void call_with_columns(int64_t c, int64_t n, const Kernel& kernel) {
+  if constexpr (kMost > 1) {
+    if (n < kMost) return call_with_columns<kMost - 1>(c, n, kernel);
+  }
+  kernel(c, Columns<kMost>());
+}
+template <int kMost, class Kernel>
 inline void for_column_tiles(int64_t n, const Kernel& kernel) {
-  int64_t c = 0;
-  for (; c + V::kColumns <= n; c += V::kColumns) kernel(c, Columns<V::kColumns>());
-  if (c + 4 <= n && V::kColumns > 4) {
-    kernel(c, Columns<4>());
-    c += 4;
+  int64_t tiles = (n + kMost - 1) / kMost;
+  for (int64_t c = 0; c < n; --tiles) {
+    const int64_t width = (n - c + tiles - 1) / tiles;
+    call_with_columns<kMost>(c, width, kernel);
+    c += width;
   }
-  if (c + 2 <= n) {
-    kernel(c, Columns<2>());
-    c += 2;
-  }
-  if (c < n) kernel(c, Columns<1>());
 }
 
-// The loops around one format's panels. Panel: unpack(g, rows, first element, n elements), then
-// multiply<columns>(activations, stride, first element, sums) for any number of columns; or
-// multiply_one, which does both for a single column without storing what it unpacks.
-template <class V, class Panel, class Group>
-inline void multiply_columns(const GemmArgs& g, const Group& group, int64_t first, int64_t stride) {
+// The loops around one format's panels. Panel: unpack(group, first element, n elements), then
+// multiply<groups, columns>(panels, activations, stride, first element, sums) for a number of groups
+// and columns; or multiply_one, which does both for a single column without storing what it
+// unpacks. Sums of a group are kColumnTile apart.
+template <class V, class Panel, int kGroups, class Group>
+inline void multiply_columns(const GemmArgs& g, const Group* groups, int64_t first,
+                             int64_t stride) {
   const int64_t left = g.n_columns - first;
   const int64_t n = left < kColumnTile ? left : kColumnTile;
   const auto* activations = static_cast<const uint8_t*>(g.activations) + first * stride;
-  typename V::RowFloats sums[kColumnTile];
-  for (int64_t c = 0; c < n; ++c) sums[c] = V::row_zero();
+  typename V::RowFloats sums[kGroups * kColumnTile];
+  for (int i = 0; i < kGroups; ++i) {
+    for (int64_t c = 0; c < n; ++c) sums[i * kColumnTile + c] = V::row_zero();
+  }
   for (int64_t k = 0; k < g.depth; k += kPanel) {
     const int64_t left_k = g.depth - k;
-    Panel panel;
-    panel.unpack(group, k, left_k < kPanel ? left_k : kPanel);
-    for_column_tiles<V>(n, [&](int64_t c, auto columns) {
-      panel.template multiply<decltype(columns)::kCount>(activations + c * stride, stride, k,
-                                                         sums + c);
+    Panel panels[kGroups];
+    for (int i = 0; i < kGroups; ++i) {
+      panels[i].unpack(groups[i], k, left_k < kPanel ? left_k : kPanel);
+    }
+    for_column_tiles<V::columns(kGroups)>(n, [&](int64_t c, auto columns) {
+      Panel::template multiply<kGroups, decltype(columns)::kCount>(
+          panels, activations + c * stride, stride, k, sums + c);
     });
   }
-  for (int64_t c = 0; c < n; ++c) group.store(g, first + c, sums[c]);
+  for (int i = 0; i < kGroups; ++i) {
+    for (int64_t c = 0; c < n; ++c) groups[i].store(g, first + c, sums[i * kColumnTile + c]);
+  }
 }
 
 template <class V, class Panel, class Group>
@@ -191,24 +213,40 @@ inline void multiply_one_column(const GemmArgs& g, const Group& group) {
   group.store(g, 0, sum);
 }
 
-template <class V, class Panel, class Group>
-inline void multiply_group(const GemmArgs& g, const Group& group) {
-  if (g.n_columns == 1) return multiply_one_column<V, Panel>(g, group);
+template <class V, class Panel, int kGroups, class Group>
+inline void multiply_groups(const GemmArgs& g, const Group* groups) {
   const int64_t stride = Panel::activation_stride(g.depth);
   for (int64_t first = 0; first < g.n_columns; first += kColumnTile) {
-    multiply_columns<V, Panel>(g, group, first, stride);
+    multiply_columns<V, Panel, kGroups>(g, groups, first, stride);
+  }
+}
+
+// Rows [begin, end), which all lie as Group expects them.
+template <class V, class Panel, class Group>
+inline void multiply_rows(const GemmArgs& g, int64_t begin, int64_t end) {
+  int64_t r = begin;
+  if (g.n_columns == 1) {
+    for (; r < end; r += V::kRows) multiply_one_column<V, Panel>(g, Group(g, r));
+    return;
+  }
+  if constexpr (V::kGroups == 2) {
+    for (; r + V::kRows < end; r += 2 * V::kRows) {
+      const Group groups[2] = {Group(g, r), Group(g, r + V::kRows)};
+      multiply_groups<V, Panel, 2>(g, groups);
+    }
+  }
+  for (; r < end; r += V::kRows) {
+    const Group group(g, r);
+    multiply_groups<V, Panel, 1>(g, &group);
   }
 }
 
 template <class V, class Panel>
 void gemm(const GemmArgs& g) noexcept {
-  for (int64_t r = g.row_begin; r < g.row_end; r += V::kRows) {
-    if (r < g.n_packed_rows) {
-      multiply_group<V, Panel>(g, PackedGroup<V>(g, r));
-    } else {
-      multiply_group<V, Panel>(g, RowGroup<V>(g, r));
-    }
-  }
+  const int64_t packed = g.n_packed_rows < g.row_end ? g.n_packed_rows : g.row_end;
+  if (g.row_begin < packed) multiply_rows<V, Panel, PackedGroup<V>>(g, g.row_begin, packed);
+  const int64_t rest = g.row_begin < packed ? packed : g.row_begin;
+  if (rest < g.row_end) multiply_rows<V, Panel, RowGroup<V>>(g, rest, g.row_end);
 }
 
 }  // namespace

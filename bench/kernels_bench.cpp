@@ -98,33 +98,47 @@ void products(benchmark::State& state, const KernelTable* table, TensorType type
   }
 }
 
-void attention(benchmark::State& state, const KernelTable* table, KvType type, int64_t n_queries) {
+// n_tokens tokens of six heads over 2048 positions, as in the 1.5B's shape.
+void attention(benchmark::State& state, const KernelTable* table, KvType type, int64_t n_tokens) {
   constexpr int64_t kHead = 128;
+  constexpr int64_t kHeads = 6;
   constexpr int64_t kPositions = 2048;
-  const size_t row = kv_row_bytes(type, kHead);
-  std::vector<std::byte> k(row * kPositions);
-  std::vector<std::byte> v(row * kPositions);
+  const int64_t n_queries = n_tokens * kHeads;
   std::vector<float> x(static_cast<size_t>(kHead * n_queries));
   for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 17) * 0.1f - 0.8f;
-  for (size_t p = 0; p < kPositions; ++p) {
-    table->store_kv(type, x.data(), kHead, k.data() + p * row);
-    table->store_kv(type, x.data(), kHead, v.data() + p * row);
+  const size_t k_bytes = k_tile_bytes(type, kHead);
+  const size_t v_bytes = v_tile_bytes(type, kHead);
+  std::vector<std::byte> k(k_bytes * kPositions / kAttentionTile);
+  std::vector<std::byte> v(v_bytes * kPositions / kAttentionTile);
+  std::vector<const std::byte*> tiles;
+  for (size_t t = 0; t < kPositions / kAttentionTile; ++t) tiles.push_back(k.data() + t * k_bytes);
+  for (size_t t = 0; t < kPositions / kAttentionTile; ++t) tiles.push_back(v.data() + t * v_bytes);
+  for (int64_t p = 0; p < kPositions; ++p) {
+    const auto tile = static_cast<size_t>(p / kAttentionTile);
+    table->store_k(type, x.data(), kHead, p % kAttentionTile, k.data() + tile * k_bytes);
+    table->store_v(type, x.data(), kHead, p % kAttentionTile, v.data() + tile * v_bytes);
   }
-  const std::byte* pages[2] = {k.data(), v.data()};
   std::vector<float> out(x.size());
+  std::vector<float> states(attention_state_floats(n_queries, kHead));
   std::vector<float> scratch(attention_scratch_floats(n_queries, kHead));
+  const AttentionArgs args = {.queries = x.data(),
+                              .out = out.data(),
+                              .token_stride = kHeads * kHead,
+                              .n_tokens = n_tokens,
+                              .n_heads = kHeads,
+                              .head_dim = kHead,
+                              .scale = 0.088f,
+                              .kv_type = type,
+                              .k_tiles = tiles.data(),
+                              .v_tiles = tiles.data() + kPositions / kAttentionTile,
+                              .first_position = kPositions - n_tokens,
+                              .segment_begin = 0,
+                              .segment_end = kPositions / kAttentionSegment,
+                              .states = states.data(),
+                              .scratch = scratch.data()};
   for (auto _ : state) {
-    table->attention({.queries = x.data(),
-                      .out = out.data(),
-                      .n_queries = n_queries,
-                      .head_dim = kHead,
-                      .scale = 0.088f,
-                      .kv_type = type,
-                      .page_k = pages,
-                      .page_v = pages + 1,
-                      .page_positions = kPositions,
-                      .n_positions = kPositions,
-                      .scratch = scratch.data()});
+    table->attention(args);
+    table->attention_output(args, 1);
     benchmark::ClobberMemory();
   }
   const double macs = static_cast<double>(state.iterations()) * 2.0 * kPositions *
@@ -147,8 +161,8 @@ void register_all(double limit_gb_s) {
                                      limit_gb_s);
       }
     }
-    for (const int64_t n : {1, 6}) {
-      const std::string queries = "queries:" + std::to_string(n);
+    for (const int64_t n : {1, 8}) {
+      const std::string queries = "tokens:" + std::to_string(n);
       benchmark::RegisterBenchmark((std::string(name) + "/attention_f16/" + queries).c_str(),
                                    attention, table, KvType::kF16, n);
       benchmark::RegisterBenchmark((std::string(name) + "/attention_q8/" + queries).c_str(),

@@ -25,12 +25,20 @@ using kernels::activation_format;
 using kernels::activation_row_bytes;
 using kernels::ActivationFormat;
 
-// Rows of a product one piece computes: a few hundred kilobytes of weights at the model's widths,
-// so that handing out costs nothing and slow cores still get their share.
+// Rows of a product one piece computes. For one column: a few hundred kilobytes of weights at the
+// model's widths, so that handing out costs nothing and slow cores still get their share. For many,
+// as many as share a fetch of the activations, as long as every thread still gets some pieces.
 constexpr int64_t kRowsPerPiece = 32;
+constexpr int64_t kMostRowsPerPiece = 128;
+constexpr int64_t kPiecesPerThread = 6;
 // Elements one piece adds.
 constexpr int64_t kAddPerPiece = 16384;
 constexpr size_t kAlignment = 64;
+// Queries that one piece of attention holds: what a tile of keys and values is fetched for. Their
+// sums (48 of 128 floats) stay in a core's second cache beside the tile.
+constexpr int64_t kQueriesPerPiece = 48;
+// States of one token and segment at most, when threads share out what a few tokens look back on.
+constexpr int64_t kMostStates = 1024;
 
 // Memory aligned for the widest vectors.
 class AlignedBuffer {
@@ -58,7 +66,7 @@ int64_t widest_input(const ModelConfig& config) {
 
 // Floats of each scratch buffer, by one table so that prediction and allocation can't differ.
 struct ScratchPlan {
-  int64_t hidden, normed, queries, keys, values, attended, gate, up, rotary, attention;
+  int64_t hidden, normed, queries, keys, values, attended, gate, up, rotary, attention, states;
   int64_t packed_bytes;  // of one activation format
 
   ScratchPlan(const ModelConfig& c, int64_t n_tokens, int n_threads)
@@ -71,9 +79,8 @@ struct ScratchPlan {
         gate(n_tokens * c.ffn_dim),
         up(n_tokens * c.ffn_dim),
         rotary(n_tokens * c.n_rotated),
-        attention(static_cast<int64_t>(
-                      kernels::attention_scratch_floats(c.n_heads / c.n_kv_heads, c.head_dim)) *
-                  n_threads),
+        attention(attention_floats(c) * n_threads),
+        states(kMostStates * state_floats(c)),
         packed_bytes(n_tokens * packed_row_bytes(widest_input(c))) {}
 
   // A quantised row takes at most what its elements and a generous share of scales take.
@@ -83,14 +90,39 @@ struct ScratchPlan {
                                          activation_row_bytes(ActivationFormat::kQ8_256, padded)));
   }
 
+  // A thread's scratch and state for one piece of attention.
+  static int64_t attention_floats(const ModelConfig& c) {
+    const int64_t n_queries = tokens_per_piece(c) * (c.n_heads / c.n_kv_heads);
+    return static_cast<int64_t>(kernels::attention_scratch_floats(n_queries, c.head_dim) +
+                                kernels::attention_state_floats(n_queries, c.head_dim));
+  }
+  static int64_t tokens_per_piece(const ModelConfig& c) {
+    return std::max<int64_t>(1, kQueriesPerPiece / (c.n_heads / c.n_kv_heads));
+  }
+  // The state of one token's segment.
+  static int64_t state_floats(const ModelConfig& c) {
+    return static_cast<int64_t>(
+        kernels::attention_state_floats(c.n_heads / c.n_kv_heads, c.head_dim));
+  }
+
   int64_t total_bytes() const {
-    return (hidden + normed + queries + keys + values + attended + gate + up + rotary + attention) *
+    return (hidden + normed + queries + keys + values + attended + gate + up + rotary + attention +
+            states) *
                static_cast<int64_t>(sizeof(float)) +
            2 * packed_bytes;
   }
 };
 
 }  // namespace
+
+// Consecutive tokens of one sequence that attend together.
+struct CpuDecoder::AttentionPiece {
+  int64_t sequence;
+  int64_t first_token;  // of the batch
+  int64_t n_tokens;
+  int64_t first_position;
+  int64_t first_state;  // of one token each, when threads share out its segments
+};
 
 struct CpuDecoder::Scratch {
   AlignedBuffer hidden;     // [n_tokens, d_model], the residual stream
@@ -102,13 +134,16 @@ struct CpuDecoder::Scratch {
   AlignedBuffer gate;       // [n_tokens, ffn_dim]
   AlignedBuffer up;         // [n_tokens, ffn_dim]
   AlignedBuffer rotary;     // [n_tokens, n_rotated]: cosines, then sines
-  AlignedBuffer attention;  // attention_scratch_floats a thread
+  AlignedBuffer attention;  // scratch and a state for each thread
+  AlignedBuffer states;     // [kMostStates] of one token each
   AlignedBuffer packed_32;  // quantised input, kQ8_32
   AlignedBuffer packed_256;
-  // Page pointers of the layer at hand: [sequence][kv_head][page], K then V.
-  std::vector<const std::byte*> page_rows;
-  std::vector<size_t> first_page_row;  // of each sequence, into page_rows
-  std::vector<int64_t> output_rows;    // batch tokens whose logits are wanted
+  // Tiles of the layer at hand: [sequence][kv_head][K, V][page].
+  std::vector<const std::byte*> tiles;
+  std::vector<size_t> first_tile;  // of each sequence, into tiles
+  std::vector<AttentionPiece> pieces;
+  int64_t n_states;                  // of one token each, that the pieces' segments take
+  std::vector<int64_t> output_rows;  // batch tokens whose logits are wanted
 
   explicit Scratch(const ScratchPlan& plan)
       : hidden(floats(plan.hidden)),
@@ -121,6 +156,7 @@ struct CpuDecoder::Scratch {
         up(floats(plan.up)),
         rotary(floats(plan.rotary)),
         attention(floats(plan.attention)),
+        states(floats(plan.states)),
         packed_32(static_cast<size_t>(plan.packed_bytes)),
         packed_256(static_cast<size_t>(plan.packed_bytes)) {}
 
@@ -264,55 +300,135 @@ void CpuDecoder::rotate_and_store(int64_t layer, std::span<const SequenceStep> b
     }
     const SequenceStep& sequence = batch[static_cast<size_t>(place.sequence)];
     const PageId page = sequence.pages[static_cast<size_t>(place.position / kPagePositions)];
-    const int64_t offset = place.position % kPagePositions * cache_.row_bytes();
+    const int64_t at = place.position % kPagePositions;
     for (int64_t h = 0; h < config.n_kv_heads; ++h) {
-      rotate(k + h * config.head_dim, cos_sin, config.n_rotated);
-      kernels_.store_kv(cache_.type(), k + h * config.head_dim, config.head_dim,
-                        cache_.k_rows(page, layer, h) + offset);
-      kernels_.store_kv(cache_.type(), v + h * config.head_dim, config.head_dim,
-                        cache_.v_rows(page, layer, h) + offset);
+      const int64_t offset = h * config.head_dim;
+      rotate(k + offset, cos_sin, config.n_rotated);
+      kernels_.store_k(cache_.type(), k + offset, config.head_dim, at,
+                       cache_.k_tile(page, layer, h));
+      kernels_.store_v(cache_.type(), v + offset, config.head_dim, at,
+                       cache_.v_tile(page, layer, h));
     }
   });
 }
 
-void CpuDecoder::attend(int64_t layer, std::span<const SequenceStep> batch) {
-  const ModelConfig& config = model_->config();
-  const int64_t group = config.n_heads / config.n_kv_heads;
-  const auto scratch_floats =
-      static_cast<int64_t>(kernels::attention_scratch_floats(group, config.head_dim));
-  const float scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim));
-
-  std::vector<const std::byte*>& rows = scratch_->page_rows;
-  rows.clear();
-  scratch_->first_page_row.clear();
+void CpuDecoder::list_tiles(int64_t layer, std::span<const SequenceStep> batch) {
+  std::vector<const std::byte*>& tiles = scratch_->tiles;
+  tiles.clear();
+  scratch_->first_tile.clear();
   for (const SequenceStep& sequence : batch) {
-    scratch_->first_page_row.push_back(rows.size());
-    for (int64_t h = 0; h < config.n_kv_heads; ++h) {
-      for (const PageId page : sequence.pages) rows.push_back(cache_.k_rows(page, layer, h));
-      for (const PageId page : sequence.pages) rows.push_back(cache_.v_rows(page, layer, h));
+    scratch_->first_tile.push_back(tiles.size());
+    for (int64_t h = 0; h < model_->config().n_kv_heads; ++h) {
+      for (const PageId page : sequence.pages) tiles.push_back(cache_.k_tile(page, layer, h));
+      for (const PageId page : sequence.pages) tiles.push_back(cache_.v_tile(page, layer, h));
     }
   }
-  const int64_t n_pieces = static_cast<int64_t>(places_.size()) * config.n_kv_heads;
-  pool_.parallel_for(n_pieces, [&](int64_t piece, int thread) {
-    const int64_t t = piece / config.n_kv_heads;
-    const int64_t h = piece % config.n_kv_heads;
-    const TokenPlace& place = places_[static_cast<size_t>(t)];
-    const size_t n_pages = batch[static_cast<size_t>(place.sequence)].pages.size();
-    const std::byte* const* page_k = rows.data() +
-                                     scratch_->first_page_row[static_cast<size_t>(place.sequence)] +
-                                     static_cast<size_t>(h) * 2 * n_pages;
-    const int64_t first_query = t * config.q_dim() + h * group * config.head_dim;
-    kernels_.attention({.queries = scratch_->queries.floats() + first_query,
-                        .out = scratch_->attended.floats() + first_query,
-                        .n_queries = group,
-                        .head_dim = config.head_dim,
-                        .scale = scale,
-                        .kv_type = cache_.type(),
-                        .page_k = page_k,
-                        .page_v = page_k + n_pages,
-                        .page_positions = kPagePositions,
-                        .n_positions = place.position + 1,
-                        .scratch = scratch_->attention.floats() + thread * scratch_floats});
+}
+
+// Cuts the batch into pieces; returns the most segments that one of them looks back on.
+int64_t CpuDecoder::list_pieces(std::span<const SequenceStep> batch) {
+  const int64_t tokens_per_piece = ScratchPlan::tokens_per_piece(model_->config());
+  scratch_->pieces.clear();
+  scratch_->n_states = 0;
+  int64_t first_token = 0;
+  int64_t most_segments = 0;
+  for (size_t s = 0; s < batch.size(); ++s) {
+    const auto n_tokens = static_cast<int64_t>(batch[s].tokens.size());
+    for (int64_t t = 0; t < n_tokens; t += tokens_per_piece) {
+      scratch_->pieces.push_back({.sequence = static_cast<int64_t>(s),
+                                  .first_token = first_token + t,
+                                  .n_tokens = std::min(tokens_per_piece, n_tokens - t),
+                                  .first_position = batch[s].first_position + t,
+                                  .first_state = scratch_->n_states});
+      const AttentionPiece& piece = scratch_->pieces.back();
+      const int64_t n_segments = segments_of(piece);
+      scratch_->n_states += n_segments * model_->config().n_kv_heads * piece.n_tokens;
+      most_segments = std::max(most_segments, n_segments);
+    }
+    first_token += n_tokens;
+  }
+  return most_segments;
+}
+
+int64_t CpuDecoder::segments_of(const AttentionPiece& piece) {
+  return (piece.first_position + piece.n_tokens + kernels::kAttentionSegment - 1) /
+         kernels::kAttentionSegment;
+}
+
+kernels::AttentionArgs CpuDecoder::attention_args(const AttentionPiece& piece, int64_t kv_head,
+                                                  std::span<const SequenceStep> batch, int thread) {
+  const ModelConfig& config = model_->config();
+  const int64_t group = config.n_heads / config.n_kv_heads;
+  const size_t n_pages = batch[static_cast<size_t>(piece.sequence)].pages.size();
+  const std::byte* const* tiles = scratch_->tiles.data() +
+                                  scratch_->first_tile[static_cast<size_t>(piece.sequence)] +
+                                  static_cast<size_t>(kv_head) * 2 * n_pages;
+  const int64_t first_query =
+      piece.first_token * config.q_dim() + kv_head * group * config.head_dim;
+  float* scratch = scratch_->attention.floats() + thread * ScratchPlan::attention_floats(config);
+  const int64_t n_queries = piece.n_tokens * group;
+  return {.queries = scratch_->queries.floats() + first_query,
+          .out = scratch_->attended.floats() + first_query,
+          .token_stride = config.q_dim(),
+          .n_tokens = piece.n_tokens,
+          .n_heads = group,
+          .head_dim = config.head_dim,
+          .scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim)),
+          .kv_type = cache_.type(),
+          .k_tiles = tiles,
+          .v_tiles = tiles + n_pages,
+          .first_position = piece.first_position,
+          .segment_begin = 0,
+          .segment_end = segments_of(piece),
+          .states = scratch,
+          .scratch = scratch + kernels::attention_state_floats(n_queries, config.head_dim)};
+}
+
+void CpuDecoder::attend(int64_t layer, std::span<const SequenceStep> batch) {
+  const int64_t n_kv_heads = model_->config().n_kv_heads;
+  list_tiles(layer, batch);
+  const int64_t most_segments = list_pieces(batch);
+  const int64_t n_pieces = static_cast<int64_t>(scratch_->pieces.size()) * n_kv_heads;
+  // Too few pieces to keep every thread busy to the end: segments are shared out as well.
+  if (n_pieces < 2 * pool_.n_threads() && most_segments > 1 && scratch_->n_states <= kMostStates) {
+    return attend_by_segments(batch, most_segments);
+  }
+  pool_.parallel_for(n_pieces, [&](int64_t i, int thread) {
+    const AttentionPiece& piece = scratch_->pieces[static_cast<size_t>(i / n_kv_heads)];
+    const kernels::AttentionArgs args = attention_args(piece, i % n_kv_heads, batch, thread);
+    kernels_.attention(args);
+    kernels_.attention_output(args, 1);
+  });
+}
+
+void CpuDecoder::attend_by_segments(std::span<const SequenceStep> batch, int64_t most_segments) {
+  const ModelConfig& config = model_->config();
+  const int64_t n_kv_heads = config.n_kv_heads;
+  const auto n_pieces = static_cast<int64_t>(scratch_->pieces.size()) * n_kv_heads;
+  // The state of a piece's segment, for one KV head.
+  const auto state_at = [&](const AttentionPiece& piece, int64_t h, int64_t segment) {
+    const auto floats = static_cast<int64_t>(kernels::attention_state_floats(
+        piece.n_tokens * (config.n_heads / n_kv_heads), config.head_dim));
+    return scratch_->states.floats() + piece.first_state * ScratchPlan::state_floats(config) +
+           (h * segments_of(piece) + segment) * floats;
+  };
+  pool_.parallel_for(n_pieces * most_segments, [&](int64_t i, int thread) {
+    const AttentionPiece& piece =
+        scratch_->pieces[static_cast<size_t>(i / most_segments / n_kv_heads)];
+    const int64_t h = i / most_segments % n_kv_heads;
+    const int64_t segment = i % most_segments;
+    if (segment >= segments_of(piece)) return;
+    kernels::AttentionArgs args = attention_args(piece, h, batch, thread);
+    args.segment_begin = segment;
+    args.segment_end = segment + 1;
+    args.states = state_at(piece, h, segment);
+    kernels_.attention(args);
+  });
+  pool_.parallel_for(n_pieces, [&](int64_t i, int thread) {
+    const AttentionPiece& piece = scratch_->pieces[static_cast<size_t>(i / n_kv_heads)];
+    kernels::AttentionArgs args = attention_args(piece, i % n_kv_heads, batch, thread);
+    args.states = state_at(piece, i % n_kv_heads, 0);
+    kernels_.attention_output(args, segments_of(piece));
   });
 }
 
@@ -383,13 +499,23 @@ void CpuDecoder::multiply(const float* input, int64_t n_columns,
   const int64_t depth = products[0].matrix->cols;
   bool wants_32 = false;
   bool wants_256 = false;
-  int64_t n_pieces = 0;
+  int64_t n_rows = 0;
   for (const Product& product : products) {
     const ActivationFormat format = activation_format(product.matrix->type);
     wants_32 |= format == ActivationFormat::kQ8_32;
     wants_256 |= format == ActivationFormat::kQ8_256;
-    n_pieces += (product.matrix->rows + kRowsPerPiece - 1) / kRowsPerPiece;
+    n_rows += product.matrix->rows;
   }
+  int64_t rows_per_piece = n_columns == 1 ? kRowsPerPiece : kMostRowsPerPiece;
+  while (rows_per_piece > kRowsPerPiece &&
+         n_rows / rows_per_piece < kPiecesPerThread * pool_.n_threads()) {
+    rows_per_piece /= 2;
+  }
+  const auto pieces_of = [&](const Product& product) {
+    return (product.matrix->rows + rows_per_piece - 1) / rows_per_piece;
+  };
+  int64_t n_pieces = 0;
+  for (const Product& product : products) n_pieces += pieces_of(product);
   std::byte* packed_32 = scratch_->packed_32.bytes();
   std::byte* packed_256 = scratch_->packed_256.bytes();
   if (wants_32 || wants_256) {
@@ -408,16 +534,15 @@ void CpuDecoder::multiply(const float* input, int64_t n_columns,
   pool_.parallel_for(n_pieces, [&](int64_t piece, int) {
     const Product* product = products.data();
     for (;; ++product) {
-      const int64_t pieces = (product->matrix->rows + kRowsPerPiece - 1) / kRowsPerPiece;
-      if (piece < pieces) break;
-      piece -= pieces;
+      if (piece < pieces_of(*product)) break;
+      piece -= pieces_of(*product);
     }
     const Matrix& matrix = *product->matrix;
     const ActivationFormat format = activation_format(matrix.type);
     const void* activations = input;
     if (format == ActivationFormat::kQ8_32) activations = packed_32;
     if (format == ActivationFormat::kQ8_256) activations = packed_256;
-    const int64_t first_row = piece * kRowsPerPiece;
+    const int64_t first_row = piece * rows_per_piece;
     kernels_.gemm(matrix.type)({.weights = matrix.data,
                                 .weight_row_bytes = matrix.row_bytes,
                                 .activations = activations,
@@ -425,7 +550,7 @@ void CpuDecoder::multiply(const float* input, int64_t n_columns,
                                 .out_stride = matrix.rows,
                                 .depth = depth,
                                 .row_begin = first_row,
-                                .row_end = std::min(first_row + kRowsPerPiece, matrix.rows),
+                                .row_end = std::min(first_row + rows_per_piece, matrix.rows),
                                 .n_columns = n_columns,
                                 .n_packed_rows = matrix.n_packed_rows});
   });

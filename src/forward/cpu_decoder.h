@@ -44,6 +44,7 @@ class CpuDecoder final : public Decoder {
 
  private:
   struct Scratch;
+  struct AttentionPiece;
   // Where each token of the flattened batch stands.
   struct TokenPlace {
     TokenId token = 0;
@@ -63,6 +64,12 @@ class CpuDecoder final : public Decoder {
   void attention_block(int64_t layer, std::span<const SequenceStep> batch);
   void rotate_and_store(int64_t layer, std::span<const SequenceStep> batch);
   void attend(int64_t layer, std::span<const SequenceStep> batch);
+  void attend_by_segments(std::span<const SequenceStep> batch, int64_t most_segments);
+  void list_tiles(int64_t layer, std::span<const SequenceStep> batch);
+  int64_t list_pieces(std::span<const SequenceStep> batch);
+  static int64_t segments_of(const AttentionPiece& piece);
+  kernels::AttentionArgs attention_args(const AttentionPiece& piece, int64_t kv_head,
+                                        std::span<const SequenceStep> batch, int thread);
   void ffn_block(int64_t layer);
   Status output_logits(std::span<float> logits);
 

@@ -10,8 +10,9 @@
 namespace reckon {
 
 int64_t kv_page_bytes(const ModelConfig& config, kernels::KvType type) {
-  const auto row = static_cast<int64_t>(kernels::kv_row_bytes(type, config.head_dim));
-  return config.n_layers * 2 * config.n_kv_heads * kPagePositions * row;
+  const size_t of_head =
+      kernels::k_tile_bytes(type, config.head_dim) + kernels::v_tile_bytes(type, config.head_dim);
+  return config.n_layers * config.n_kv_heads * static_cast<int64_t>(of_head);
 }
 
 Result<KvCache> KvCache::create(const ModelConfig& config, kernels::KvType type, int64_t n_pages) {
@@ -24,7 +25,8 @@ Result<KvCache> KvCache::create(const ModelConfig& config, kernels::KvType type,
   cache.type_ = type;
   cache.n_pages_ = n_pages;
   cache.n_kv_heads_ = config.n_kv_heads;
-  cache.row_bytes_ = static_cast<int64_t>(kernels::kv_row_bytes(type, config.head_dim));
+  cache.k_bytes_ = static_cast<int64_t>(kernels::k_tile_bytes(type, config.head_dim));
+  cache.v_bytes_ = static_cast<int64_t>(kernels::v_tile_bytes(type, config.head_dim));
   cache.page_bytes_ = kv_page_bytes(config, type);
   const auto bytes =
       checked_mul(static_cast<uint64_t>(cache.page_bytes_), static_cast<uint64_t>(n_pages));

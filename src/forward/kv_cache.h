@@ -13,11 +13,11 @@
 
 namespace reckon {
 
-// Two attention tiles: small enough that a short answer wastes little, large enough that a page
+// One attention tile: small enough that a short answer wastes little, large enough that a page
 // table stays short.
-inline constexpr int64_t kPagePositions = 2 * kernels::kAttentionTile;
+inline constexpr int64_t kPagePositions = kernels::kAttentionTile;
 
-// One page: [n_layers][K, V][n_kv_heads][page_positions] rows of kv_row_bytes.
+// One page: [n_layers][n_kv_heads] tiles of keys and of values.
 int64_t kv_page_bytes(const ModelConfig& config, kernels::KvType type);
 
 class KvCache {
@@ -30,28 +30,23 @@ class KvCache {
   kernels::KvType type() const { return type_; }
   int64_t n_pages() const { return n_pages_; }
 
-  // The first row of a head's K or V in a page; position p of the page is p * row_bytes() further.
-  std::byte* k_rows(PageId page, int64_t layer, int64_t kv_head) const {
-    return head_rows(page, layer * 2, kv_head);
+  std::byte* k_tile(PageId page, int64_t layer, int64_t kv_head) const {
+    return buffer_.data() + page * page_bytes_ +
+           (layer * n_kv_heads_ + kv_head) * (k_bytes_ + v_bytes_);
   }
-  std::byte* v_rows(PageId page, int64_t layer, int64_t kv_head) const {
-    return head_rows(page, layer * 2 + 1, kv_head);
+  std::byte* v_tile(PageId page, int64_t layer, int64_t kv_head) const {
+    return k_tile(page, layer, kv_head) + k_bytes_;
   }
-  int64_t row_bytes() const { return row_bytes_; }
 
   void copy_page(PageId from, PageId to);
 
  private:
   KvCache() = default;
-  std::byte* head_rows(PageId page, int64_t plane, int64_t kv_head) const {
-    return buffer_.data() + page * page_bytes_ +
-           (plane * n_kv_heads_ + kv_head) * kPagePositions * row_bytes_;
-  }
-
   kernels::KvType type_ = kernels::KvType::kF16;
   int64_t n_pages_ = 0;
   int64_t n_kv_heads_ = 0;
-  int64_t row_bytes_ = 0;
+  int64_t k_bytes_ = 0;  // of a head's tile
+  int64_t v_bytes_ = 0;
   int64_t page_bytes_ = 0;
   HugeBuffer buffer_;
 };

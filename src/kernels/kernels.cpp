@@ -85,9 +85,19 @@ size_t activation_row_bytes(ActivationFormat format, int64_t n) {
   RECKON_CHECK(false);
 }
 
-size_t kv_row_bytes(KvType type, int64_t head_dim) {
+size_t k_tile_bytes(KvType type, int64_t head_dim) {
   RECKON_CHECK(type == KvType::kF16 || head_dim % 32 == 0);
-  return static_cast<size_t>(kv_stride(type == KvType::kQ8, head_dim));
+  const int64_t row = type == KvType::kF16 ? 2 * head_dim : head_dim + head_dim / 32 * 2;
+  return static_cast<size_t>(kAttentionTile * row);
+}
+
+size_t v_tile_bytes(KvType type, int64_t head_dim) {
+  RECKON_CHECK(type == KvType::kF16 || head_dim % 32 == 0);
+  return static_cast<size_t>(kAttentionTile * (type == KvType::kF16 ? 2 * head_dim : head_dim + 2));
+}
+
+size_t attention_state_floats(int64_t n_queries, int64_t head_dim) {
+  return static_cast<size_t>(attention_state(n_queries, head_dim).total);
 }
 
 size_t attention_scratch_floats(int64_t n_queries, int64_t head_dim) {

@@ -44,30 +44,40 @@ struct GemmArgs {
 using GemmFunction = void (*)(const GemmArgs&) noexcept;
 
 enum class KvType : uint32_t { kF16, kQ8 };
-// Bytes of one cached K or V row of head_dim elements (kQ8: blocks of 32 int8 with a half scale,
-// head_dim a multiple of 32; kF16: any head_dim).
-size_t kv_row_bytes(KvType type, int64_t head_dim);
 
-// Positions of one attention tile: tiles start at multiples of it, whatever the batch or chunk, so
-// that the order of the sums depends on positions alone. A KV page holds a whole number of tiles.
-inline constexpr int64_t kAttentionTile = 32;
+// Positions of one tile of the cache, and of one step of attention: tiles start at multiples of it,
+// whatever the batch or chunk, so that the order of the sums depends on positions alone.
+inline constexpr int64_t kAttentionTile = 64;
+// Positions whose sums are taken apart from the others', and joined to theirs in ascending order:
+// what threads can share out when one token looks back far.
+inline constexpr int64_t kAttentionSegment = 16 * kAttentionTile;
 
-// One query head (or several that share a KV head) against one sequence's cache, in one pass.
+// Bytes of one head's tile of keys or values, a multiple of 64 for any head_dim (kQ8: a multiple of
+// 32). How a tile lies is between store_k, store_v and attention: kernels/activations.h.
+size_t k_tile_bytes(KvType type, int64_t head_dim);
+size_t v_tile_bytes(KvType type, int64_t head_dim);
+
+// Queries of consecutive tokens of one sequence, of the heads that share one KV head, in one pass
+// over the cache (Milakov and Gimelshein 2018: softmax with a running maximum).
 struct AttentionArgs {
-  const float* queries;  // [n_queries, head_dim], queries of one token that share this KV head
-  float* out;            // [n_queries, head_dim]
-  int64_t n_queries;
+  const float* queries;  // token t, head h: queries + t * token_stride + h * head_dim
+  float* out;            // likewise
+  int64_t token_stride;  // floats
+  int64_t n_tokens;
+  int64_t n_heads;
   int64_t head_dim;
   float scale;
   KvType kv_type;
-  // K and V rows of this head: position p lies at page_k[p / page_positions] +
-  // (p % page_positions) * kv_row_bytes.
-  const std::byte* const* page_k;
-  const std::byte* const* page_v;
-  int64_t page_positions;  // a multiple of kAttentionTile
-  int64_t n_positions;     // attends to positions [0, n_positions)
-  float* scratch;          // attention_scratch_floats(n_queries, head_dim) floats
+  const std::byte* const* k_tiles;  // 64-byte aligned, by position / kAttentionTile
+  const std::byte* const* v_tiles;
+  int64_t first_position;  // of token 0: token t attends to positions 0 ... first_position + t
+  // attention: which segments to sum, all from 0 or a single one.
+  int64_t segment_begin;
+  int64_t segment_end;
+  float* states;   // attention_state_floats(queries, head_dim): what attention has summed
+  float* scratch;  // attention_scratch_floats(queries, head_dim)
 };
+size_t attention_state_floats(int64_t n_queries, int64_t head_dim);
 size_t attention_scratch_floats(int64_t n_queries, int64_t head_dim);
 
 struct KernelTable {
@@ -92,9 +102,15 @@ struct KernelTable {
   // half-split (NEOX): pairs (i, i + rotated / 2); interleaved (NORM): pairs (2i, 2i + 1).
   void (*rope_half_split)(float* head, const float* cos_sin, int64_t n_rotated) noexcept;
   void (*rope_interleaved)(float* head, const float* cos_sin, int64_t n_rotated) noexcept;
-  // x [head_dim] -> one cached row.
-  void (*store_kv)(KvType type, const float* x, int64_t head_dim, void* row) noexcept;
+  // x [head_dim] -> one position of a tile.
+  void (*store_k)(KvType type, const float* x, int64_t head_dim, int64_t position_in_tile,
+                  void* tile) noexcept;
+  void (*store_v)(KvType type, const float* x, int64_t head_dim, int64_t position_in_tile,
+                  void* tile) noexcept;
+  // Sums the segments into args.states.
   void (*attention)(const AttentionArgs&) noexcept;
+  // Joins the states, one of all segments or n_states of one each, and writes the result to out.
+  void (*attention_output)(const AttentionArgs&, int64_t n_states) noexcept;
   // Sum over exp(x[i] - max): the normaliser of a softmax; out[i] = exp(x[i] - max).
   float (*exp_sum)(const float* x, float max, int64_t n, float* out) noexcept;
 };
@@ -107,6 +123,6 @@ Result<const KernelTable*> find_table(const char* name);
 Result<const KernelTable*> default_table();
 
 // The version of docs/numerics.md that these kernels follow.
-inline constexpr int kNumericsVersion = 1;
+inline constexpr int kNumericsVersion = 2;
 
 }  // namespace reckon::kernels

@@ -314,7 +314,7 @@ class Show(harness.Tests):
 
     def test_text(self):
         text = self.expect(0, "show", self.model).stdout.decode()
-        for part in ("numerics version 1", "general.architecture", "27 tensors", "blk.N.attn_q",
+        for part in ("numerics version 2", "general.architecture", "27 tensors", "blk.N.attn_q",
                      "Memory by context", "chat template"):
             self.assertIn(part, text)
 

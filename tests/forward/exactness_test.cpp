@@ -18,7 +18,7 @@ namespace {
 using kernels::KernelTable;
 using kernels::KvType;
 
-constexpr int kPromptTokens = 140;  // over two pages of 64 positions and four tiles of 32
+constexpr int kPromptTokens = 140;  // over two pages of 64 positions
 
 std::vector<TokenId> prompt(uint64_t seed, int64_t vocab_size, int n = kPromptTokens) {
   test::Random random(seed);
@@ -224,6 +224,34 @@ uint64_t hash_of(const std::vector<float>& logits) {
 
 // The hashes of docs/numerics.md's version: the same on every processor. They change only with a
 // new version of that document.
+// Past a segment of attention, which threads share out when a few tokens look back on several.
+TEST(LongContextTest, SegmentsAndThreads) {
+  constexpr int kTokens = 2 * kernels::kAttentionSegment + 40;
+  test::TinyModelSpec spec;
+  const auto model = test::make_tiny_model(spec, 19);
+  ASSERT_NE(model, nullptr);
+  std::vector<TokenId> tokens = prompt(23, spec.vocab_size, kTokens);
+  std::vector<PageId> pages(kTokens / kPagePositions + 1);
+  std::iota(pages.begin(), pages.end(), 0);
+  for (const KvType kv_type : {KvType::kF16, KvType::kQ8}) {
+    std::vector<float> expected;
+    for (const KernelTable* table : available_tables()) {
+      for (const int n_threads : {1, 2, 16}) {
+        if (std::string(table->name) == "scalar" && n_threads != 1) continue;
+        const auto decoder = make_decoder(model, table->name, n_threads, kv_type, 64);
+        // One by one, several and many at a time around the segments' borders.
+        const std::vector<size_t> chunks =
+            n_threads == 1
+                ? std::vector<size_t>{256}
+                : std::vector<size_t>{200, 256, 256, 256, 50, 1, 1, 2, 5, 256, 256, 9, 3};
+        const std::vector<float> found = run(*decoder, tokens, chunks, pages);
+        if (expected.empty()) expected = found;
+        EXPECT_TRUE(same_bits(found, expected)) << table->name << ", " << n_threads << " threads";
+      }
+    }
+  }
+}
+
 TEST(GoldenLogitsTest, SameOnEveryProcessor) {
   const std::map<std::string, uint64_t> golden = {
 #include "tests/forward/golden_logits.inc"

@@ -195,6 +195,23 @@ std::vector<float> blocks_of_all_kinds(Random& random) {
   return x;
 }
 
+// One position stored by the table and by the scalar one changes the same bytes.
+void expect_same_tiles(const KernelTable& table, KvType type, const float* x, int64_t head_dim,
+                       int64_t p) {
+  Buffer expected(k_tile_bytes(type, head_dim));
+  Buffer found(expected.size());
+  scalar_table().store_k(type, x, head_dim, p, expected.data());
+  table.store_k(type, x, head_dim, p, found.data());
+  EXPECT_TRUE(same_bits(expected.data(), found.data(), expected.size()))
+      << table.name << " keys, head " << head_dim << " position " << p;
+  Buffer expected_v(v_tile_bytes(type, head_dim));
+  Buffer found_v(expected_v.size());
+  scalar_table().store_v(type, x, head_dim, p, expected_v.data());
+  table.store_v(type, x, head_dim, p, found_v.data());
+  EXPECT_TRUE(same_bits(expected_v.data(), found_v.data(), expected_v.size()))
+      << table.name << " values, head " << head_dim << " position " << p;
+}
+
 TEST(Quantise, VectorTablesGiveTheScalarBytes) {
   Random random(6);
   const std::vector<float> x = blocks_of_all_kinds(random);
@@ -211,19 +228,12 @@ TEST(Quantise, VectorTablesGiveTheScalarBytes) {
     }
     for (const KvType type : {KvType::kF16, KvType::kQ8}) {
       for (const int64_t head_dim : {int64_t{32}, int64_t{64}, int64_t{96}, int64_t{128}, n}) {
-        Buffer expected(kv_row_bytes(type, head_dim));
-        Buffer found(kv_row_bytes(type, head_dim));
-        scalar_table().store_kv(type, x.data() + n - head_dim, head_dim, expected.data());
-        table->store_kv(type, x.data() + n - head_dim, head_dim, found.data());
-        EXPECT_TRUE(same_bits(expected.data(), found.data(), expected.size()))
-            << table->name << " head " << head_dim;
+        for (const int64_t p : {0, 17, 63}) {
+          expect_same_tiles(*table, type, x.data() + n - head_dim, head_dim, p);
+        }
       }
     }
-    Buffer expected(2 * 37);
-    Buffer found(2 * 37);
-    scalar_table().store_kv(KvType::kF16, x.data(), 37, expected.data());
-    table->store_kv(KvType::kF16, x.data(), 37, found.data());
-    EXPECT_TRUE(same_bits(expected.data(), found.data(), expected.size())) << table->name;
+    expect_same_tiles(*table, KvType::kF16, x.data(), 37, 5);
   }
 }
 
@@ -247,16 +257,35 @@ TEST(Quantise, RoundsHalvesToEvenAndKeepsTheEnds) {
 
 TEST(Quantise, CachedRowsAreClose) {
   Random random(8);
-  const std::vector<float> x = random_floats(random, 128);
-  Buffer row(kv_row_bytes(KvType::kQ8, 128));
-  scalar_table().store_kv(KvType::kQ8, x.data(), 128, row.data());
-  for (int i = 0; i < 128; ++i) {
-    const auto& block = reinterpret_cast<const KvBlockQ8*>(row.data())[i / 32];
-    float largest = 0.0f;
-    for (int j = i / 32 * 32; j < i / 32 * 32 + 32; ++j)
-      largest = std::max(largest, std::fabs(x[j]));
+  constexpr int64_t kHead = 128;
+  constexpr int64_t kAt = 21;
+  const std::vector<float> x = random_floats(random, kHead);
+  Buffer keys(k_tile_bytes(KvType::kQ8, kHead));
+  Buffer values(v_tile_bytes(KvType::kQ8, kHead));
+  scalar_table().store_k(KvType::kQ8, x.data(), kHead, kAt, keys.data());
+  scalar_table().store_v(KvType::kQ8, x.data(), kHead, kAt, values.data());
+  const auto half = [](const Buffer& tile, int64_t at) {
+    uint16_t bits;
+    std::memcpy(&bits, tile.data() + at, 2);
+    return f16_to_f32(bits);
+  };
+  const auto quant = [](const Buffer& tile, int64_t at) {
+    return static_cast<float>(static_cast<int8_t>(tile.data()[at]));
+  };
+  const auto largest = [&](int64_t begin, int64_t end) {
+    float most = 0.0f;
+    for (int64_t j = begin; j < end; ++j) most = std::max(most, std::fabs(x[j]));
+    return most;
+  };
+  for (int64_t i = 0; i < kHead; ++i) {
     // Half a step, and the half's own rounding of the scale.
-    EXPECT_NEAR(f16_to_f32(block.d) * block.q[i % 32], x[i], largest * (0.51 / 127 + 0x1p-11));
+    constexpr double kStep = 0.51 / 127 + 0x1p-11;
+    EXPECT_NEAR(
+        half(keys, key_scale_at(kHead, kAt, i)) * quant(keys, key_word_at(kHead, kAt, i) + i % 4),
+        x[i], largest(i / 32 * 32, i / 32 * 32 + 32) * kStep);
+    EXPECT_NEAR(
+        half(values, value_scale_at(kHead, kAt)) * quant(values, value_byte_at(kHead, kAt, i)),
+        x[i], largest(0, kHead) * kStep);
   }
 }
 

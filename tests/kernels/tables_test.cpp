@@ -80,8 +80,10 @@ TEST(Sizes, ColumnsLieAnOddNumberOfCacheLinesApart) {
 }
 
 TEST(Sizes, CachedRows) {
-  EXPECT_EQ(kv_row_bytes(KvType::kF16, 80), 160u);
-  EXPECT_EQ(kv_row_bytes(KvType::kQ8, 128), 136u);
+  EXPECT_EQ(k_tile_bytes(KvType::kF16, 80), 64 * 160u);
+  EXPECT_EQ(v_tile_bytes(KvType::kF16, 80), 64 * 160u);
+  EXPECT_EQ(k_tile_bytes(KvType::kQ8, 128), 64 * 136u);
+  EXPECT_EQ(v_tile_bytes(KvType::kQ8, 128), 64 * 130u);
 }
 
 }  // namespace

@@ -304,7 +304,55 @@ struct Isa {
   }
   static RowFloats to_float(Ints x) { return _mm256_cvtepi32_ps(x); }
 
+  // ---- attention ----
+  // Vectors of sixteen positions or elements, and queries, whose sums are in registers at a time:
+  // 1 x 4 are 8 registers of 16.
+  static constexpr int kAttentionVectors = 1;
+  static constexpr int kAttentionQueries = 4;
+  // Sixteen whole numbers.
+  struct Lanes {
+    __m256i a;
+    __m256i b;
+  };
+  static Lanes lanes(int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
+  static Floats lanes_to_floats(Lanes x) {
+    return {_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)};
+  }
+  // What is added to keys before they are multiplied.
+  static constexpr int kKeyOffset = 0;
+  // Four bytes each of sixteen positions. maddubs takes magnitudes and moves the sign to the other
+  // side: two products of at most 128 * 127 fit 16 bits.
+  struct KeyBytes {
+    __m256i a;
+    __m256i b;
+  };
+  static KeyBytes load_keys(const uint8_t* x) { return {load_bytes(x), load_bytes(x + 32)}; }
+  static Lanes dot_keys(Lanes sum, KeyBytes k, const int8_t* query) {
+    const __m256i four = four_bytes(query);
+    return {add_pairs_of(sum.a, _mm256_abs_epi8(k.a), _mm256_sign_epi8(four, k.a)),
+            add_pairs_of(sum.b, _mm256_abs_epi8(k.b), _mm256_sign_epi8(four, k.b))};
+  }
+  // Four bytes, of four positions, each of sixteen elements; weights are 0 ... 127.
+  using ValueBytes = KeyBytes;
+  static ValueBytes load_values(const uint8_t* x) { return load_keys(x); }
+  static Lanes dot_values(Lanes sum, ValueBytes v, const int8_t* weights) {
+    const __m256i four = four_bytes(weights);
+    return {add_pairs_of(sum.a, four, v.a), add_pairs_of(sum.b, four, v.b)};
+  }
+
  private:
+  static __m256i load_bytes(const uint8_t* x) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x));
+  }
+  static __m256i four_bytes(const int8_t* x) {
+    int32_t four;
+    __builtin_memcpy(&four, x, 4);
+    return _mm256_set1_epi32(four);
+  }
+  static __m256i add_pairs_of(__m256i sum, __m256i unsigned_bytes, __m256i signed_bytes) {
+    const __m256i pairs = _mm256_maddubs_epi16(unsigned_bytes, signed_bytes);
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+  }
   static __m256 widen_bf16(__m128i x) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(x), 16));
   }

@@ -221,6 +221,28 @@ struct Isa {
   }
   static RowFloats to_float(Ints x) { return _mm512_cvtepi32_ps(x); }
 
+  // ---- attention ----
+  // 2 vectors times 6 queries, as in the products.
+  static constexpr int kAttentionVectors = 2;
+  static constexpr int kAttentionQueries = 6;
+  using Lanes = __m512i;
+  static Lanes lanes(int32_t x) { return _mm512_set1_epi32(x); }
+  static Floats lanes_to_floats(Lanes x) { return _mm512_cvtepi32_ps(x); }
+  // Keys are the unsigned side, with 128 added.
+  static constexpr int kKeyOffset = 128;
+  using KeyBytes = __m512i;
+  static KeyBytes load_keys(const uint8_t* x) {
+    return _mm512_xor_si512(_mm512_loadu_si512(x), word(0x80808080u));
+  }
+  static Lanes dot_keys(Lanes sum, KeyBytes k, const int8_t* query) { return dot(sum, k, query); }
+  using ValueBytes = __m512i;
+  static ValueBytes load_values(const uint8_t* x) { return _mm512_loadu_si512(x); }
+  static Lanes dot_values(Lanes sum, ValueBytes v, const int8_t* weights) {
+    int32_t four;
+    __builtin_memcpy(&four, weights, 4);
+    return _mm512_dpbusd_epi32(sum, _mm512_set1_epi32(four), v);
+  }
+
  private:
   static __m128i load_16(const void* x) { return _mm_loadu_si128(static_cast<const __m128i*>(x)); }
   // (l, l + 8), (l, l + 4).

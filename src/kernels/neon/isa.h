@@ -276,6 +276,42 @@ struct Isa {
   static RowFloats row_fma(RowFloats x, RowFloats y, RowFloats z) { return vfmaq_f32(z, x, y); }
   static RowFloats row_fnma(RowFloats x, RowFloats y, RowFloats z) { return vfmsq_f32(z, x, y); }
   static RowFloats to_float(Ints x) { return vcvtq_f32_s32(x); }
+
+  // ---- attention ----
+  // 1 x 4 are 16 registers of 32.
+  static constexpr int kAttentionVectors = 1;
+  static constexpr int kAttentionQueries = 4;
+  struct Lanes {
+    int32x4_t v[4];
+  };
+  static Lanes lanes(int32_t x) {
+    return {{vdupq_n_s32(x), vdupq_n_s32(x), vdupq_n_s32(x), vdupq_n_s32(x)}};
+  }
+  static Floats lanes_to_floats(Lanes x) {
+    return {{vcvtq_f32_s32(x.v[0]), vcvtq_f32_s32(x.v[1]), vcvtq_f32_s32(x.v[2]),
+             vcvtq_f32_s32(x.v[3])}};
+  }
+  static constexpr int kKeyOffset = 0;
+  struct KeyBytes {
+    int8x16_t v[4];
+  };
+  static KeyBytes load_keys(const uint8_t* x) {
+    return {{vreinterpretq_s8_u8(vld1q_u8(x)), vreinterpretq_s8_u8(vld1q_u8(x + 16)),
+             vreinterpretq_s8_u8(vld1q_u8(x + 32)), vreinterpretq_s8_u8(vld1q_u8(x + 48))}};
+  }
+  static Lanes dot_keys(Lanes sum, KeyBytes k, const int8_t* query) {
+    int32_t four;
+    __builtin_memcpy(&four, query, 4);
+    const int8x16_t all = vreinterpretq_s8_s32(vdupq_n_s32(four));
+    RECKON_UNROLL
+    for (int i = 0; i < 4; ++i) sum.v[i] = vdotq_s32(sum.v[i], k.v[i], all);
+    return sum;
+  }
+  using ValueBytes = KeyBytes;
+  static ValueBytes load_values(const uint8_t* x) { return load_keys(x); }
+  static Lanes dot_values(Lanes sum, ValueBytes v, const int8_t* weights) {
+    return dot_keys(sum, v, weights);
+  }
 };
 
 }  // namespace

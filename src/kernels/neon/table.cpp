@@ -27,8 +27,10 @@ const KernelTable kNeonTable = {
     .silu_mul = silu_mul<Isa>,
     .rope_half_split = rope_half_split<Isa>,
     .rope_interleaved = rope_interleaved,
-    .store_kv = store_kv<Isa>,
+    .store_k = store_k<Isa>,
+    .store_v = store_v<Isa>,
     .attention = attention<Isa>,
+    .attention_output = attention_output<Isa>,
     .exp_sum = exp_sum<Isa>,
 };
 

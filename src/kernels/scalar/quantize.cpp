@@ -4,7 +4,6 @@
 #include "quants/half.h"
 
 namespace reckon::kernels::scalar {
-namespace {
 
 // x [n] -> q [n]; returns the scale d. A block that holds an infinity or a NaN becomes d = NaN, so
 // that damage shows in every product; one below kLeastActivation becomes zeros.
@@ -19,6 +18,8 @@ float quantize_block(const float* x, int n, int8_t* q) {
   for (int i = 0; i < n; ++i) q[i] = static_cast<int8_t>(round_even(x[i] * inverse));
   return largest / 127.0f;
 }
+
+namespace {
 
 int sum_of(const int8_t* q, int n) {
   int sum = 0;
@@ -51,30 +52,58 @@ void quantize_q8_256(const float* x, int64_t n, void* out) noexcept {
   }
 }
 
-void store_kv(KvType type, const float* x, int64_t head_dim, void* row) noexcept {
+namespace {
+
+// The scale of n cached values, as a half. Too large for a half means damage, as infinities and
+// NaNs do.
+uint16_t cached_scale(const float* x, int64_t n) {
+  const uint32_t bits = largest_magnitude_bits(x, n);
+  const uint16_t d = f32_to_f16(__builtin_bit_cast(float, bits) / 127.0f);
+  return bits >= kInfinityBits || d >= 0x7c00u ? 0x7e00u : d;
+}
+
+int8_t cached_quant(float x, uint16_t d) {
+  if (d == 0 || d >= 0x7c00u) return 0;
+  // A subnormal half may lie far below the scale it stands for: hence the clamp.
+  float q = x * (1.0f / f16_to_f32(d));
+  q = q > 127.0f ? 127.0f : q;
+  q = q < -127.0f ? -127.0f : q;
+  return static_cast<int8_t>(round_even(q));
+}
+
+void store_half(uint8_t* at, uint16_t half) { __builtin_memcpy(at, &half, 2); }
+
+}  // namespace
+
+void store_k(KvType type, const float* x, int64_t head_dim, int64_t p, void* tile) noexcept {
+  auto* bytes = static_cast<uint8_t*>(tile);
   if (type == KvType::kF16) {
-    auto* halves = static_cast<uint16_t*>(row);
-    for (int64_t i = 0; i < head_dim; ++i) halves[i] = f32_to_f16(x[i]);
+    for (int64_t i = 0; i < head_dim; ++i) {
+      store_half(bytes + key_half_at(head_dim, p, i), f32_to_f16(x[i]));
+    }
     return;
   }
-  auto* blocks = static_cast<KvBlockQ8*>(row);
-  for (int64_t b = 0; b < head_dim / 32; ++b) {
-    KvBlockQ8& block = blocks[b];
-    const float* values = x + b * 32;
-    const uint32_t bits = largest_magnitude_bits(values, 32);
-    // The stored scale: too large for a half means damage, as infinities and NaNs do.
-    uint16_t d = f32_to_f16(__builtin_bit_cast(float, bits) / 127.0f);
-    if (bits >= kInfinityBits || d >= 0x7c00u) d = 0x7e00u;
-    const bool usable = d != 0 && d < 0x7c00u;
-    const float inverse = usable ? 1.0f / f16_to_f32(d) : 0.0f;
-    block.d = d;
-    for (int i = 0; i < 32; ++i) {
-      // A subnormal half may lie far below the scale it stands for: hence the clamp.
-      float q = usable ? values[i] * inverse : 0.0f;
-      q = q > 127.0f ? 127.0f : q;
-      q = q < -127.0f ? -127.0f : q;
-      block.q[i] = static_cast<int8_t>(round_even(q));
+  for (int64_t b = 0; b < head_dim; b += 32) {
+    const uint16_t d = cached_scale(x + b, 32);
+    store_half(bytes + key_scale_at(head_dim, p, b), d);
+    for (int64_t i = b; i < b + 32; ++i) {
+      bytes[key_word_at(head_dim, p, i) + i % 4] = static_cast<uint8_t>(cached_quant(x[i], d));
     }
+  }
+}
+
+void store_v(KvType type, const float* x, int64_t head_dim, int64_t p, void* tile) noexcept {
+  auto* bytes = static_cast<uint8_t*>(tile);
+  if (type == KvType::kF16) {
+    for (int64_t i = 0; i < head_dim; ++i) {
+      store_half(bytes + (p * head_dim + i) * 2, f32_to_f16(x[i]));
+    }
+    return;
+  }
+  const uint16_t d = cached_scale(x, head_dim);
+  store_half(bytes + value_scale_at(head_dim, p), d);
+  for (int64_t i = 0; i < head_dim; ++i) {
+    bytes[value_byte_at(head_dim, p, i)] = static_cast<uint8_t>(cached_quant(x[i], d));
   }
 }
 

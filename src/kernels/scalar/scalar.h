@@ -15,8 +15,12 @@ void quantize_q8_256(const float* x, int64_t n, void* out) noexcept;
 GemmFunction gemm_float(TensorType weight) noexcept;
 GemmFunction gemm_q8_32(TensorType weight) noexcept;
 GemmFunction gemm_q8_256(TensorType weight) noexcept;
-void store_kv(KvType type, const float* x, int64_t head_dim, void* row) noexcept;
+// x [n] -> q [n]; returns the scale.
+float quantize_block(const float* x, int n, int8_t* q);
+void store_k(KvType type, const float* x, int64_t head_dim, int64_t p, void* tile) noexcept;
+void store_v(KvType type, const float* x, int64_t head_dim, int64_t p, void* tile) noexcept;
 void attention(const AttentionArgs& args) noexcept;
+void attention_output(const AttentionArgs& args, int64_t n_states) noexcept;
 
 // A real fused multiply-add everywhere: where the processor's baseline has none, the compiler calls
 // the C library's, which is exact.
@@ -37,8 +41,6 @@ struct Lanes {
     return s[0];
   }
 };
-
-static inline int64_t padded_16(int64_t n) { return (n + 15) / 16 * 16; }
 
 // e^x within 1 ulp; NaN for NaN.
 static inline float exponential(float x) {

@@ -77,8 +77,10 @@ const KernelTable kScalarTable = {
     .silu_mul = scalar::silu_mul,
     .rope_half_split = scalar::rope_half_split,
     .rope_interleaved = scalar::rope_interleaved,
-    .store_kv = scalar::store_kv,
+    .store_k = scalar::store_k,
+    .store_v = scalar::store_v,
     .attention = scalar::attention,
+    .attention_output = scalar::attention_output,
     .exp_sum = scalar::exp_sum,
 };
 

@@ -9,8 +9,8 @@
 namespace reckon::kernels {
 namespace {
 
-// The exact sums of true quant times activation of one block, for kGroups groups of rows and kColumns
-// columns. w, high: the block's words in the low and, if there is one, the high plane.
+// The exact sums of true quant times activation of one block, for kGroups groups of rows and
+// kColumns columns. w, high: the block's words in the low and, if there is one, the high plane.
 template <class V, class Format, int kGroups, int kColumns>
 inline void dot_small_block(const typename V::Words* const (&w)[kGroups],
                             const typename V::Words* const (&high)[kGroups],

@@ -22,6 +22,9 @@ namespace {
 constexpr int64_t kColumnTile = 64;
 // Elements unpacked at a time: eight blocks of 32, or one of 256.
 constexpr int64_t kPanel = 256;
+// Groups of rows that go over a tile of columns while its activations (64 times 320 bytes a panel)
+// are in the first cache: each fetch of them from further away serves so many groups.
+constexpr int64_t kGroupsPerBlock = 8;
 
 // The first of V::kRows rows and how many of them count; the others repeat the last one, so that
 // no row past the end is read.
@@ -51,6 +54,9 @@ struct RowGroup {
       }
     }
   }
+
+  // Rows that lie apart are left to the processor's own prefetch.
+  static void prefetch_part(const GemmArgs&, int64_t, int64_t, int64_t, int64_t, int64_t) {}
 
   // Four words, 16 bytes of each row.
   void words(int64_t at, int64_t field, typename V::Words* out) const {
@@ -91,6 +97,19 @@ struct PackedGroup {
     const auto from = reinterpret_cast<uintptr_t>(base) + static_cast<uintptr_t>(at * kPackedRows);
     for (int64_t o = 0; o < bytes * kPackedRows; o += 64) {
       __builtin_prefetch(reinterpret_cast<const void*>(from + static_cast<uintptr_t>(o + kAhead)));
+    }
+  }
+
+  // Asks for part number `part` of `parts` of the `bytes` bytes at `at` of all rows from `row` on
+  // that are packed together.
+  static void prefetch_part(const GemmArgs& g, int64_t row, int64_t at, int64_t bytes, int64_t part,
+                            int64_t parts) {
+    if (row % kPackedRows != 0) return;  // asked for with the rows before it
+    const int64_t lines = bytes * kPackedRows / 64;
+    const auto from = reinterpret_cast<uintptr_t>(g.weights) +
+                      static_cast<uintptr_t>(row * g.weight_row_bytes + at * kPackedRows);
+    for (int64_t i = lines * part / parts; i < lines * (part + 1) / parts; ++i) {
+      __builtin_prefetch(reinterpret_cast<const void*>(from + static_cast<uintptr_t>(i * 64)));
     }
   }
 
@@ -173,33 +192,33 @@ inline void for_column_tiles(int64_t n, const Kernel& kernel) {
 }
 
 // The loops around one format's panels. Panel: unpack(group, first element, n elements), then
-// multiply<groups, columns>(panels, activations, stride, first element, sums) for a number of groups
-// and columns; or multiply_one, which does both for a single column without storing what it
+// multiply<groups, columns>(panels, activations, stride, first element, sums) for a number of
+// groups and columns; or multiply_one, which does both for a single column without storing what it
 // unpacks. Sums of a group are kColumnTile apart.
+
+// kGroups groups of rows from first_row on, elements [k, k + kPanel), n columns. While they are
+// multiplied, the weights that come next are asked for: those of next_row at next_k.
 template <class V, class Panel, int kGroups, class Group>
-inline void multiply_columns(const GemmArgs& g, const Group* groups, int64_t first,
-                             int64_t stride) {
-  const int64_t left = g.n_columns - first;
-  const int64_t n = left < kColumnTile ? left : kColumnTile;
-  const auto* activations = static_cast<const uint8_t*>(g.activations) + first * stride;
-  typename V::RowFloats sums[kGroups * kColumnTile];
+inline void multiply_panels(const GemmArgs& g, int64_t first_row, int64_t k, int64_t next_row,
+                            int64_t next_k, const uint8_t* activations, int64_t stride, int64_t n,
+                            typename V::RowFloats* sums) {
+  const int64_t left = g.depth - k;
+  Panel panels[kGroups];
   for (int i = 0; i < kGroups; ++i) {
-    for (int64_t c = 0; c < n; ++c) sums[i * kColumnTile + c] = V::row_zero();
+    panels[i].unpack(Group(g, first_row + i * V::kRows), k, left < kPanel ? left : kPanel);
   }
-  for (int64_t k = 0; k < g.depth; k += kPanel) {
-    const int64_t left_k = g.depth - k;
-    Panel panels[kGroups];
+  constexpr int64_t kBytes = kPanel / Panel::kBlock * Panel::kBlockBytes;
+  const int64_t next_at = next_k / Panel::kBlock * Panel::kBlockBytes;
+  for_column_tiles<V::columns(kGroups)>(n, [&](int64_t c, auto columns) {
+    constexpr int kColumns = decltype(columns)::kCount;
     for (int i = 0; i < kGroups; ++i) {
-      panels[i].unpack(groups[i], k, left_k < kPanel ? left_k : kPanel);
+      for (int64_t j = c; j < c + kColumns; ++j) {
+        Group::prefetch_part(g, next_row + i * V::kRows, next_at, kBytes, j, n);
+      }
     }
-    for_column_tiles<V::columns(kGroups)>(n, [&](int64_t c, auto columns) {
-      Panel::template multiply<kGroups, decltype(columns)::kCount>(
-          panels, activations + c * stride, stride, k, sums + c);
-    });
-  }
-  for (int i = 0; i < kGroups; ++i) {
-    for (int64_t c = 0; c < n; ++c) groups[i].store(g, first + c, sums[i * kColumnTile + c]);
-  }
+    Panel::template multiply<kGroups, kColumns>(panels, activations + c * stride, stride, k,
+                                                sums + c);
+  });
 }
 
 template <class V, class Panel, class Group>
@@ -213,31 +232,57 @@ inline void multiply_one_column(const GemmArgs& g, const Group& group) {
   group.store(g, 0, sum);
 }
 
-template <class V, class Panel, int kGroups, class Group>
-inline void multiply_groups(const GemmArgs& g, const Group* groups) {
+// n_groups groups of rows from first_row on, columns [first, first + n).
+template <class V, class Panel, class Group>
+inline void multiply_block(const GemmArgs& g, int64_t first_row, int64_t n_groups, int64_t first,
+                           int64_t n) {
   const int64_t stride = Panel::activation_stride(g.depth);
-  for (int64_t first = 0; first < g.n_columns; first += kColumnTile) {
-    multiply_columns<V, Panel, kGroups>(g, groups, first, stride);
+  const auto* activations = static_cast<const uint8_t*>(g.activations) + first * stride;
+  typename V::RowFloats sums[kGroupsPerBlock * kColumnTile];
+  for (int64_t i = 0; i < n_groups; ++i) {
+    for (int64_t c = 0; c < n; ++c) sums[i * kColumnTile + c] = V::row_zero();
+  }
+  for (int64_t k = 0; k < g.depth; k += kPanel) {
+    const int64_t next_panel = k + kPanel < g.depth ? k + kPanel : 0;
+    for (int64_t i = 0; i < n_groups;) {
+      const int64_t row = first_row + i * V::kRows;
+      const bool is_pair = V::kGroups == 2 && i + 2 <= n_groups;
+      const int64_t after = i + (is_pair ? 2 : 1);
+      const bool is_last = after >= n_groups;
+      const int64_t next_row = is_last ? first_row : first_row + after * V::kRows;
+      const int64_t next_k = is_last ? next_panel : k;
+      typename V::RowFloats* of_group = sums + i * kColumnTile;
+      if (is_pair) {
+        multiply_panels<V, Panel, V::kGroups, Group>(g, row, k, next_row, next_k, activations,
+                                                     stride, n, of_group);
+      } else {
+        multiply_panels<V, Panel, 1, Group>(g, row, k, next_row, next_k, activations, stride, n,
+                                            of_group);
+      }
+      i = after;
+    }
+  }
+  for (int64_t i = 0; i < n_groups; ++i) {
+    const Group group(g, first_row + i * V::kRows);
+    for (int64_t c = 0; c < n; ++c) group.store(g, first + c, sums[i * kColumnTile + c]);
   }
 }
 
 // Rows [begin, end), which all lie as Group expects them.
 template <class V, class Panel, class Group>
 inline void multiply_rows(const GemmArgs& g, int64_t begin, int64_t end) {
-  int64_t r = begin;
   if (g.n_columns == 1) {
-    for (; r < end; r += V::kRows) multiply_one_column<V, Panel>(g, Group(g, r));
+    for (int64_t r = begin; r < end; r += V::kRows) multiply_one_column<V, Panel>(g, Group(g, r));
     return;
   }
-  if constexpr (V::kGroups == 2) {
-    for (; r + V::kRows < end; r += 2 * V::kRows) {
-      const Group groups[2] = {Group(g, r), Group(g, r + V::kRows)};
-      multiply_groups<V, Panel, 2>(g, groups);
+  constexpr int64_t kBlockRows = kGroupsPerBlock * V::kRows;
+  for (int64_t r = begin; r < end; r += kBlockRows) {
+    const int64_t rows = end - r < kBlockRows ? end - r : kBlockRows;
+    for (int64_t first = 0; first < g.n_columns; first += kColumnTile) {
+      const int64_t left = g.n_columns - first;
+      multiply_block<V, Panel, Group>(g, r, (rows + V::kRows - 1) / V::kRows, first,
+                                      left < kColumnTile ? left : kColumnTile);
     }
-  }
-  for (; r < end; r += V::kRows) {
-    const Group group(g, r);
-    multiply_groups<V, Panel, 1>(g, &group);
   }
 }
 

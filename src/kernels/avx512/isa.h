@@ -102,7 +102,7 @@ struct Isa {
   // registers; 12 sums in flight also cover the multiplier's latency, and a load of activations
   // serves two products (one load a product would bound the loop).
   static constexpr int kGroups = 2;
-  static constexpr int columns(int n_groups) { return n_groups == 2 ? 6 : 8; }
+  static constexpr int columns(int n_groups) { return n_groups == 2 ? 6 : 4; }
   using Words = __m512i;
   using RowFloats = __m512;
   using Ints = __m512i;

@@ -168,27 +168,21 @@ inline void add_dots(typename V::Ints (&totals)[kGroups][kColumns],
 // log2 of an offset, all of which are powers of two.
 constexpr int log2_of(int x) { return x <= 1 ? 0 : 1 + log2_of(x / 2); }
 
-// Runs kernel(first column, how many as a constant) over n columns, in as few tiles of at most
-// kMost as there have to be, all of them about as wide: a narrow tile leaves the multipliers idle.
+// Runs kernel(first column, how many as a constant) over n columns, kMost at a time and then 4, 2
+// and
+// 1. Of 8 that are left, two fours: a narrow tile leaves the multipliers idle.
 template <int kColumns>
 struct Columns {
   static constexpr int kCount = kColumns;
 };
 template <int kMost, class Kernel>
-inline void call_with_columns(int64_t c, int64_t n, const Kernel& kernel) {
-  if constexpr (kMost > 1) {
-    if (n < kMost) return call_with_columns<kMost - 1>(c, n, kernel);
-  }
-  kernel(c, Columns<kMost>());
-}
-template <int kMost, class Kernel>
 inline void for_column_tiles(int64_t n, const Kernel& kernel) {
-  int64_t tiles = (n + kMost - 1) / kMost;
-  for (int64_t c = 0; c < n; --tiles) {
-    const int64_t width = (n - c + tiles - 1) / tiles;
-    call_with_columns<kMost>(c, width, kernel);
-    c += width;
-  }
+  static_assert(kMost == 4 || kMost == 6);
+  int64_t c = 0;
+  for (; n - c >= kMost && n - c != 8; c += kMost) kernel(c, Columns<kMost>());
+  for (; n - c >= 4; c += 4) kernel(c, Columns<4>());
+  for (; n - c >= 2; c += 2) kernel(c, Columns<2>());
+  if (c < n) kernel(c, Columns<1>());
 }
 
 // The loops around one format's panels. Panel: unpack(group, first element, n elements), then

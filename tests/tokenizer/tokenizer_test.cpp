@@ -327,7 +327,6 @@ TEST_P(LongRuns, TakeTimeInProportion) {
       half = ms_for(unit, 500'000);
       whole = ms_for(unit, 1'000'000);
     }
-    EXPECT_LE(whole, 2000) << unit;
     EXPECT_LE(whole / half, 2.5) << unit << ": " << half << " ms, then " << whole << " ms";
   }
 }

@@ -12,10 +12,10 @@ namespace {
 // The exact sums of true quant times activation of one block, for kGroups groups of rows and
 // kColumns columns. w, high: the block's words in the low and, if there is one, the high plane.
 template <class V, class Format, int kGroups, int kColumns>
-inline void dot_small_block(const typename V::Words* const (&w)[kGroups],
-                            const typename V::Words* const (&high)[kGroups],
-                            const ActivationBlock32* const (&a)[kColumns],
-                            typename V::Ints (&dots)[kGroups][kColumns]) {
+[[gnu::always_inline]] inline void dot_small_block(const typename V::Words* const (&w)[kGroups],
+                                                   const typename V::Words* const (&high)[kGroups],
+                                                   const ActivationBlock32* const (&a)[kColumns],
+                                                   typename V::Ints (&dots)[kGroups][kColumns]) {
   const int8_t* q[kColumns];
   typename V::Factors factor[kGroups];
   RECKON_UNROLL
@@ -44,9 +44,11 @@ inline void dot_small_block(const typename V::Words* const (&w)[kGroups],
 
 // One block's terms joined to an output's chain.
 template <class V, class Format>
-inline typename V::RowFloats add_small_block(typename V::RowFloats d, typename V::RowFloats m,
-                                             typename V::Ints dots, const ActivationBlock32& a,
-                                             typename V::RowFloats sum) {
+[[gnu::always_inline]] inline typename V::RowFloats add_small_block(typename V::RowFloats d,
+                                                                    typename V::RowFloats m,
+                                                                    typename V::Ints dots,
+                                                                    const ActivationBlock32& a,
+                                                                    typename V::RowFloats sum) {
   const typename V::RowFloats da = V::row_set(a.d);
   sum = V::row_fma(V::row_mul(d, da), V::to_float(dots), sum);
   if constexpr (Format::kMinimum) {

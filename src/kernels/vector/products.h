@@ -131,12 +131,13 @@ struct PackedGroup {
 
 // Adds to totals[g][c], for kGroups groups of rows and kColumns columns, factor[g] * the sum over
 // kWords words of w[g] . a[c], exactly. kScaled: factors differ between rows; else they are 1.
-// A column's activations are fetched once for all groups.
+// A column's activations are fetched once for all groups. Inlined whatever the compiler thinks of
+// its size: the sums must stay in registers.
 template <class V, int kWords, int kMaxWeight, bool kScaled, int kGroups, int kColumns>
-inline void add_dots(typename V::Ints (&totals)[kGroups][kColumns],
-                     const typename V::Words* const (&w)[kGroups],
-                     const typename V::Factors (&factor)[kGroups],
-                     const int8_t* const (&a)[kColumns]) {
+[[gnu::always_inline]] inline void add_dots(typename V::Ints (&totals)[kGroups][kColumns],
+                                            const typename V::Words* const (&w)[kGroups],
+                                            const typename V::Factors (&factor)[kGroups],
+                                            const int8_t* const (&a)[kColumns]) {
   constexpr int kRun = V::run_words(kMaxWeight) < kWords ? V::run_words(kMaxWeight) : kWords;
   RECKON_UNROLL
   for (int begin = 0; begin < kWords; begin += kRun) {

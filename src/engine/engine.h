@@ -9,10 +9,13 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
 #include "engine/control_table.h"
+#include "engine/draft.h"
 #include "engine/request.h"
 #include "engine/scheduler.h"
 #include "forward/decoder.h"
@@ -54,6 +57,10 @@ class Engine {
                                                 const EngineOptions& options);
   ~Engine();
 
+  // Guesses come from this smaller model from now on, rather than from n-grams. Its vocabulary must
+  // agree with the tokenizer's (tokens_agree). Before the first step.
+  void set_draft(std::unique_ptr<Draft> draft) { draft_ = std::move(draft); }
+
   // Queues a request. Any thread. Errors: kUsage naming the field (a prompt that fills the context
   // is refused with both numbers, never cut), kFailed when ControlTable::kSlots requests are in.
   Result<RequestId> submit(Request request, EventSink sink);
@@ -87,6 +94,7 @@ class Engine {
   void accept_submitted();
   void obey_controls();
   void guess();
+  std::span<const TokenId> guess_for(Active& active, int64_t n_max);
   void run_batch();
   void take_logits(Active& active, std::span<const float> logits, int64_t n_guessed);
   void take_token(Active& active, TokenId token, bool forced,
@@ -107,6 +115,7 @@ class Engine {
   std::vector<std::string> stop_spellings_;  // the template's that are no tokens here
   int64_t context_length_;
   bool guess_ngrams_;
+  std::unique_ptr<Draft> draft_;  // may be null
   int64_t n_guessed_ = 0;
   int64_t n_accepted_ = 0;
   Scheduler scheduler_;

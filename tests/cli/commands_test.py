@@ -176,7 +176,7 @@ class Ask(harness.Tests):
         self.assertEqual(answer("--speculate", "off"), answer("--speculate", "ngram"))
         self.assertEqual(answer("--speculate", "off"), answer())
         self.assertEqual(answer("--speculate", "off"), answer("--draft", self.model))
-        self.expect_error(1, "no-such-file", "ask", "-m", self.model, "--draft", "no-such-file", "hello")
+        self.expect_error(3, "no-such", "ask", "-m", self.model, "--draft", "no-such", "hello")
         self.expect_error(2, "--speculate", "ask", "-m", self.model, "--speculate", "x", "hello")
 
     def test_dash_reads_standard_input(self):

@@ -285,7 +285,7 @@ Result<std::string> hash(int fd, const std::string& path, const ServedFile& serv
 }
 
 Result<ModelFile> describe(const std::string& path, const std::string& sha256) {
-  RECKON_ASSIGN(const FileStat stat, stat_file(path));
+  RECKON_ASSIGN(const FileStat stat, stat_file(path, Links::kRefuse));
   return ModelFile{path, stat.bytes, sha256, stat.written_at_ns};
 }
 
@@ -295,9 +295,10 @@ Result<std::optional<ModelFile>> find_whole(const ModelFolder& folder, const Ser
   const std::string path = folder.path() + "/" + served.remote.name;
   if (served.remote.sha256.empty() || !folder.has(served.remote.name))
     return std::optional<ModelFile>();
-  RECKON_ASSIGN(const FileHandle file, folder.open_file_to_read(served.remote.name));
-  if (!file.is_open()) return std::optional<ModelFile>();
-  RECKON_ASSIGN(const std::string sha256, hash(file.get(), path, served, options));
+  const Result<FileHandle> file = folder.open_file_to_read(served.remote.name);
+  // Anything else of that name, a link above all, is replaced at the end.
+  if (!file.ok() || !file->is_open()) return std::optional<ModelFile>();
+  RECKON_ASSIGN(const std::string sha256, hash(file->get(), path, served, options));
   if (sha256 != served.remote.sha256) return std::optional<ModelFile>();
   RECKON_ASSIGN(ModelFile found, describe(path, sha256));
   return std::optional<ModelFile>(std::move(found));

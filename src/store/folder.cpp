@@ -39,13 +39,14 @@ FileHandle::~FileHandle() {
   if (fd_ >= 0) ::close(fd_);
 }
 
-Result<FileStat> stat_file(const std::string& path) {
+Result<FileStat> stat_file(const std::string& path, Links links) {
   struct stat info{};
-  if (::stat(path.c_str(), &info) != 0) {
+  const int flags = links == Links::kFollow ? 0 : AT_SYMLINK_NOFOLLOW;
+  if (::fstatat(AT_FDCWD, path.c_str(), &info, flags) != 0) {
     const int error = errno;
     return bad_file(path + ": can't be looked at: " + std::strerror(error));
   }
-  if (!S_ISREG(info.st_mode)) return bad_file(path + ": expected a regular file");
+  if (!S_ISREG(info.st_mode)) return bad_file(path + ": expected a regular file, no link to one");
   return FileStat{static_cast<uint64_t>(info.st_size),
                   int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec};
 }

@@ -33,8 +33,10 @@ struct FileStat {
   uint64_t bytes = 0;
   int64_t written_at_ns = 0;
 };
-// Errors: kBadFile for what can't be looked at or is no regular file.
-Result<FileStat> stat_file(const std::string& path);
+// Errors: kBadFile for what can't be looked at or is no regular file; a link is none where links
+// are not followed.
+enum class Links { kFollow, kRefuse };
+Result<FileStat> stat_file(const std::string& path, Links links);
 
 class ModelFolder {
  public:

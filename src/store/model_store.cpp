@@ -114,11 +114,11 @@ bool looks_like_path(std::string_view text) {
          check_model_name(text).ok() == false;
 }
 
-Result<std::string> hash_file(const ModelFile& file, const JobControl& control, uint64_t before,
-                              uint64_t total) {
+Result<std::string> hash_file(const ModelFile& file, Links links, const JobControl& control,
+                              uint64_t before, uint64_t total) {
   const FileHandle handle(::open(file.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!handle.is_open()) return bad_file(file.path + ": can't be opened");
-  RECKON_ASSIGN(const FileStat stat, stat_file(file.path));
+  RECKON_ASSIGN(const FileStat stat, stat_file(file.path, links));
   if (stat.bytes != file.bytes) {
     return bad_file(
         fmt::format("{}: expected {} bytes, found {}", file.path, file.bytes, stat.bytes));
@@ -139,7 +139,8 @@ Result<std::string> hash_file(const ModelFile& file, const JobControl& control, 
 Status check_hashes(const StoredModel& model, const JobControl& control) {
   uint64_t before = 0;
   for (const ModelFile& file : model.files) {
-    RECKON_ASSIGN(const std::string sha256, hash_file(file, control, before, model.bytes()));
+    RECKON_ASSIGN(const std::string sha256,
+                  hash_file(file, links_of(model.origin), control, before, model.bytes()));
     if (!file.sha256.empty() && sha256 != file.sha256) {
       return bad_file(
           fmt::format("{}: expected SHA-256 {}, found {}: it changed since it was "
@@ -223,7 +224,7 @@ Result<std::string> ModelStore::resolve(std::string_view name_or_path,
   bool is_changed = false;
   for (const ModelFile& file : model->files) {
     if (file.written_at_ns == 0) continue;  // of a found model nothing was noted
-    RECKON_ASSIGN(const FileStat stat, stat_file(file.path));
+    RECKON_ASSIGN(const FileStat stat, stat_file(file.path, links_of(model->origin)));
     is_changed |= stat.bytes != file.bytes || stat.written_at_ns != file.written_at_ns;
   }
   if (!is_changed) return model->path();
@@ -235,7 +236,7 @@ Result<std::string> ModelStore::resolve(std::string_view name_or_path,
     // can't be written, it hashes again.
     ModelRecord record = held.record;
     for (ModelFile& file : record.files) {
-      RECKON_ASSIGN(const FileStat stat, stat_file(file.path));
+      RECKON_ASSIGN(const FileStat stat, stat_file(file.path, links_of(model->origin)));
       file.written_at_ns = stat.written_at_ns;
     }
     Result<ModelFolder> folder = ModelFolder::create(options_.folder, held.folder_name);

@@ -131,7 +131,7 @@ class Pull {
     record.source = path;
     total_bytes_ = 0;
     for (const std::string& shard : shards_of(path)) {
-      RECKON_ASSIGN(const FileStat stat, stat_file(shard));
+      RECKON_ASSIGN(const FileStat stat, stat_file(shard, Links::kFollow));
       record.files.push_back({shard, stat.bytes, "", stat.written_at_ns});
       total_bytes_ += stat.bytes;
     }
@@ -173,7 +173,7 @@ std::optional<ModelRecord> there_already(const ModelFolder& folder) {
   const Result<ModelRecord> record = read_record(folder.path());
   if (!record.ok()) return std::nullopt;
   for (const ModelFile& file : record->files) {
-    const Result<FileStat> stat = stat_file(file.path);
+    const Result<FileStat> stat = stat_file(file.path, links_of(record->origin));
     if (!stat.ok() || stat->bytes != file.bytes || stat->written_at_ns != file.written_at_ns) {
       return std::nullopt;
     }
@@ -199,6 +199,12 @@ Status check_free(const ModelStore& store, const std::string& name, const std::s
 }  // namespace
 
 Result<StoredModel> ModelStore::pull(const Reference& reference, const JobControl& control) try {
+  if (reference.kind == Reference::Kind::kCatalog || reference.kind == Reference::Kind::kHub) {
+    Result<StoredModel> held = find(reference.text());
+    const bool is_anothers = held.ok() && held->origin != ModelOrigin::kPulled &&
+                             held->origin != ModelOrigin::kLocalFile;
+    if (is_anothers) return held;
+  }
   RECKON_ASSIGN(const HttpOptions http, http_options(options_, control));
   HttpClient client(http);
   RemoteModel remote;

@@ -66,6 +66,7 @@ Program::Program()
       "`reckon COMMAND --help` tells more about each.");
   add_ask_command(*this);
   add_chat_command(*this);
+  add_serve_command(*this);
   add_show_command(*this);
   add_tokenize_command(*this);
   add_convert_command(*this);

@@ -19,6 +19,7 @@ struct Program {
 
 void add_ask_command(Program& program);
 void add_chat_command(Program& program);
+void add_serve_command(Program& program);
 void add_show_command(Program& program);
 void add_tokenize_command(Program& program);
 void add_convert_command(Program& program);

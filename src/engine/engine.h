@@ -57,6 +57,8 @@ class Engine {
   // Queues a request. Any thread. Errors: kUsage naming the field (a prompt that fills the context
   // is refused with both numbers, never cut), kFailed when ControlTable::kSlots requests are in.
   Result<RequestId> submit(Request request, EventSink sink);
+  // submit()'s errors of the request itself, without submitting. Any thread.
+  Status check(const Request& request) const;
   // Takes effect before the next step computes anything; false if the request has ended. Any
   // thread, signal handlers too.
   bool cancel(RequestId id) noexcept { return controls_.set(id, ControlTable::kCancel); }
@@ -83,7 +85,6 @@ class Engine {
          std::shared_ptr<const ChatTemplate> chat_template, const EngineOptions& options,
          int64_t context_length);
 
-  Status check(const Request& request) const;
   void accept_submitted();
   void obey_controls();
   void guess();

@@ -25,11 +25,12 @@ function(reckon_embed target name path)
   foreach(file IN LISTS files)
     set(symbol reckon_embedded_${name}_${index})
     # A byte behind, so that an empty file has an address of its own.
-    string(APPEND assembly "  .balign 16\n  .globl ${symbol}\n${symbol}:\n  .incbin \"${root}/${file}\"\n"
-      "  .globl ${symbol}_end\n${symbol}_end:\n  .byte 0\n")
-    string(APPEND declarations "extern const char ${symbol}[];\nextern const char ${symbol}_end[];\n")
-    string(APPEND rows "      {\"${file}\",\n       {${symbol}, static_cast<size_t>(${symbol}_end - "
-      "${symbol})}},\n")
+    string(APPEND assembly "  .balign 16\n  .globl ${symbol}\n${symbol}:\n"
+      "  .incbin \"${root}/${file}\"\n  .globl ${symbol}_end\n${symbol}_end:\n  .byte 0\n")
+    string(APPEND declarations
+      "extern const char ${symbol}[];\nextern const char ${symbol}_end[];\n")
+    string(APPEND rows "      {\"${file}\",\n"
+      "       {${symbol}, static_cast<size_t>(${symbol}_end - ${symbol})}},\n")
     list(APPEND sources ${root}/${file})
     math(EXPR index "${index} + 1")
   endforeach()

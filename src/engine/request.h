@@ -221,6 +221,13 @@ struct PathsEvent {
   std::string_view leader;  // the answer ahead; empty: none; valid during the call
   int64_t leader_votes = 0;
 };
+// What one path of several says, as it says it; the path that wins is told again, by TextEvents,
+// once that is known.
+struct PathTextEvent {
+  int64_t path = 0;
+  Part part = Part::kAnswer;
+  std::string_view text;  // valid during the call
+};
 struct FinishedEvent {
   FinishReason reason = FinishReason::kStop;
   ThoughtEnd thought_end = ThoughtEnd::kNone;
@@ -231,7 +238,8 @@ struct FinishedEvent {
 };
 
 using Event =
-    std::variant<StartedEvent, PrefillEvent, TokenEvent, TextEvent, PathsEvent, FinishedEvent>;
+    std::variant<StartedEvent, PrefillEvent, TokenEvent, TextEvent, PathsEvent, PathTextEvent,
+                 FinishedEvent>;
 // Called on the thread that steps the engine; FinishedEvent comes last, once. Must not throw, step
 // the engine or destroy it; may submit and control.
 using EventSink = std::function<void(RequestId, const Event&)>;

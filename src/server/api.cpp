@@ -13,6 +13,8 @@ namespace reckon::server {
 
 namespace json = boost::json;
 
+constexpr int kMaxPulls = 4;
+
 int64_t seconds_since_1970() {
   return std::chrono::duration_cast<std::chrono::seconds>(
              std::chrono::system_clock::now().time_since_epoch())
@@ -26,6 +28,12 @@ std::string quoted(std::string_view text) {
 std::string Call::client() const {
   return key != nullptr ? "key " + key->name : "address " + request->peer;
 }
+
+PullSlot::PullSlot(ApiContext& context) : context_(context) {
+  taken_ = ++context_.n_pulls <= kMaxPulls;
+}
+
+PullSlot::~PullSlot() { --context_.n_pulls; }
 
 Headers reply_headers(const Call& call, std::string_view content_type) {
   Headers headers{{"Content-Type", std::string(content_type)},
@@ -174,7 +182,8 @@ void start_answer(ApiContext& context, const Call& call, GenerateSpec spec, Answ
                                        .key = call.key,
                                        .parse_tools = plan.parse_tools,
                                        .n_choices = requests->size(),
-                                       .n_choices_per_prompt = static_cast<size_t>(spec.n)},
+                                       .n_choices_per_prompt = static_cast<size_t>(spec.n),
+                                .n_paths = static_cast<size_t>(spec.paths.n)},
                    make_writer(engine));
                generation->client = call.client();
                generation->requests = std::move(*requests);

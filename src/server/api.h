@@ -42,6 +42,7 @@ struct ApiContext {
   std::unique_ptr<AnswerServices> services;
   // Reads requests, renders, tokenises: what would hold up the HTTP thread.
   std::unique_ptr<boost::asio::thread_pool> workers;
+  std::atomic<int> n_pulls{0};  // threads of their own, which end soon once stopping is set
 };
 
 // One request on its way to one reply.
@@ -55,6 +56,20 @@ struct Call {
 
   // Who takes turns with whom: the key, or the address.
   std::string client() const;
+};
+
+// A place among the few models that are pulled at once.
+class PullSlot {
+ public:
+  explicit PullSlot(ApiContext& context);
+  ~PullSlot();
+  PullSlot(const PullSlot&) = delete;
+  PullSlot& operator=(const PullSlot&) = delete;
+  bool taken() const { return taken_; }
+
+ private:
+  ApiContext& context_;
+  bool taken_ = false;
 };
 
 // Headers of every reply, and what else is given.

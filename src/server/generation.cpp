@@ -33,6 +33,9 @@ Generation::Generation(AnswerServices& services, HostLease host, Options options
     : services_(services),
       host_(std::move(host)),
       options_(std::move(options)),
+      format_(host_->engine().chat_template() == nullptr
+                  ? ToolFormat::kR1
+                  : tool_format(host_->engine().chat_template()->name())),
       writer_(std::move(writer)) {
   ++services_.metrics.answers_started;
 }
@@ -40,8 +43,12 @@ Generation::Generation(AnswerServices& services, HostLease host, Options options
 Generation::~Generation() { services_.running.remove(options_.id); }
 
 void Generation::on_event(size_t choice, const Event& event) {
-  if (choices_.size() <= choice) choices_.resize(choice + 1);
-  if (const auto* text = std::get_if<TextEvent>(&event)) {
+  while (choices_.size() < std::max(choice + 1, options_.n_paths)) choices_.emplace_back(format_);
+  if (const auto* path = std::get_if<PathTextEvent>(&event)) {
+    if (options_.n_paths > 1) send_text(static_cast<size_t>(path->path), path->part, path->text);
+  } else if (options_.n_paths > 1 && !std::holds_alternative<FinishedEvent>(event)) {
+    // The path that won is told again after the vote: its text has gone out already.
+  } else if (const auto* text = std::get_if<TextEvent>(&event)) {
     send_text(choice, text->part, text->text);
   } else if (const auto* token = std::get_if<TokenEvent>(&event)) {
     if (token->logprobs) choices_[choice].drawn.push_back({token->token, *token->logprobs});
@@ -56,31 +63,39 @@ void Generation::send_text(size_t choice, Part part, std::string_view text) {
     writer_->text(choice, part, text, std::exchange(state.drawn, {}));
     return;
   }
-  const ToolCallParser::Output output = state.tools.push(text);
-  if (!output.text.empty()) {
-    writer_->text(choice, part, output.text, std::exchange(state.drawn, {}));
-  }
-  for (const ToolCall& call : output.calls) {
-    state.called_tools = true;
-    writer_->tool_call(choice, call);
+  std::vector<ToolEvent> events;
+  state.tools.push(text, events);
+  send_tool_events(choice, std::move(events));
+}
+
+void Generation::send_tool_events(size_t choice, std::vector<ToolEvent> events) {
+  for (const ToolEvent& event : events) {
+    if (const auto* call = std::get_if<ToolCall>(&event)) {
+      writer_->tool_call(choice, *call);
+    } else if (const auto& text = std::get<std::string>(event); !text.empty()) {
+      writer_->text(choice, Part::kAnswer, text, std::exchange(choices_[choice].drawn, {}));
+    }
   }
 }
 
 void Generation::finish(size_t choice, const FinishedEvent& event) {
-  Choice& state = choices_[choice];
-  if (options_.parse_tools) {
-    const ToolCallParser::Output output = state.tools.finish();
-    if (!output.text.empty()) {
-      writer_->text(choice, Part::kAnswer, output.text, std::exchange(state.drawn, {}));
-    }
+  for (size_t i = choice; i < choice + options_.n_paths; ++i) {
+    std::vector<ToolEvent> events;
+    if (options_.parse_tools) choices_[i].tools.finish(events);
+    send_tool_events(i, std::move(events));
   }
   services_.metrics.count(event.reason, event.usage, event.timings);
   if (event.reason == FinishReason::kError) error_ = event.error;
   cancelled_ = cancelled_ || event.reason == FinishReason::kCancelled;
-  writer_->choice_end(choice, {.reason = event.reason,
-                               .called_tools = state.called_tools,
-                               .usage = event.usage,
-                               .timings = event.timings});
+  for (size_t i = choice; i < choice + options_.n_paths; ++i) {
+    writer_->choice_end(i, {.reason = event.reason,
+                            .called_tools = choices_[i].tools.any_call(),
+                            .usage = event.usage,
+                            .timings = event.timings,
+                            .thought_end = event.thought_end});
+  }
+  totals_.thought_end = event.thought_end;
+  totals_.deliberation = event.deliberation;
 
   // Several answers to one prompt count its tokens once.
   const bool new_prompt = choice % options_.n_choices_per_prompt == 0;
@@ -95,13 +110,16 @@ void Generation::finish(size_t choice, const FinishedEvent& event) {
   usage.output.thinking += event.usage.output.thinking;
   usage.output.answer += event.usage.output.answer;
   usage.output.scaffold += event.usage.output.scaffold;
+  usage.probe_tokens += event.usage.probe_tokens;
+  if (event.usage.saved_tokens) {
+    usage.saved_tokens = usage.saved_tokens.value_or(0) + *event.usage.saved_tokens;
+  }
   totals_.timings.decode_ms = std::max(totals_.timings.decode_ms, event.timings.decode_ms);
   totals_.timings.decode_tokens += event.timings.decode_tokens;
   if (++n_ended_ < options_.n_choices) return;
 
   totals_.total_ms =
       std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - began_).count();
-  totals_.load_ms = host_->loaded().report.load_ms;
   if (options_.key != nullptr) {
     services_.keys->count_tokens(*options_.key, usage.prompt_tokens + usage.output.total());
   }
@@ -163,16 +181,27 @@ SamplingParams sampling_of(const SamplingWishes& wishes, const Engine& engine) {
   return params;
 }
 
-// Definitions go into the system text, behind what the client says there.
-std::vector<Message> with_tools(const GenerateSpec& spec) {
+// Where the template doesn't print definitions, they go into the system text.
+Result<std::vector<Message>> with_tools(const GenerateSpec& spec, const ChatTemplate& chat_template,
+                                        RenderOptions& render) {
   std::vector<Message> messages = spec.messages;
-  if (spec.tools.empty() || spec.tool_choice == ToolChoice::kNone) return messages;
-  const std::string text = tools_system_text(spec.tools, spec.tool_choice, spec.only_tool);
-  if (!messages.empty() && messages.front().role == Role::kSystem) {
-    messages.front().content += "\n\n" + text;
+  if (spec.tools.empty()) return messages;
+  const std::string tools = boost::json::serialize(spec.tools);
+  if (chat_template.renders_tools()) {
+    render.tools = tools;
+    return messages;
+  }
+  const bool has_system = messages.front().role == Role::kSystem;
+  RECKON_ASSIGN(std::string text,
+                system_text_with_tools(has_system ? messages.front().content : "", tools,
+                                       tool_format(chat_template.name())));
+  if (spec.must_call) text += "\nCall a function now.";
+  if (has_system) {
+    messages.front().content = std::move(text);
   } else {
-    messages.insert(messages.begin(),
-                    Message{.role = Role::kSystem, .content = text, .tool_calls = {}});
+    messages.insert(messages.begin(), Message{.role = Role::kSystem,
+                                              .content = std::move(text),
+                                              .tool_calls = {}});
   }
   return messages;
 }
@@ -186,8 +215,10 @@ Result<std::vector<Request>> prompts_of(const GenerateSpec& spec, const Engine& 
     }
     RenderOptions render;
     render.date = spec.date;
+    RECKON_ASSIGN(const std::vector<Message> messages,
+                  with_tools(spec, *engine.chat_template(), render));
     RECKON_ASSIGN(Request request, chat_request(engine.tokenizer(), *engine.chat_template(),
-                                                with_tools(spec), render, spec.thought));
+                                                messages, render, spec.thought));
     requests.push_back(std::move(request));
   }
   for (const std::string& prompt : spec.prompts) {
@@ -199,6 +230,17 @@ Result<std::vector<Request>> prompts_of(const GenerateSpec& spec, const Engine& 
     requests.push_back(std::move(request));
   }
   return requests;
+}
+
+// Models that don't think have nothing to limit: a client may say how much all the same.
+void set_thinking(const GenerateSpec& spec, const Engine& engine, Request& request) {
+  if (spec.effort) apply_effort(*spec.effort, engine.context_length(), request);
+  if (spec.think_budget) {
+    request.think_budget = std::min(*spec.think_budget,
+                                    request.think_budget.value_or(*spec.think_budget));
+  }
+  request.min_think_tokens = spec.min_think_tokens;
+  request.early_stop = spec.early_stop;
 }
 
 }  // namespace
@@ -219,9 +261,6 @@ ApiResult<std::vector<Request>> build_requests(const GenerateSpec& spec, const E
       request.sampling = sampling;
       request.sampling.seed += static_cast<uint64_t>(i);
       request.max_tokens = spec.max_tokens;
-      if (request.thinking != ThinkingStart::kPlain) {
-        request.think_budget = spec.think ? spec.think_budget : 0;
-      }
       if (spec.context_wanted) {
         const int64_t room = *spec.context_wanted - static_cast<int64_t>(request.prompt.size());
         if (room < 1) {
@@ -231,7 +270,9 @@ ApiResult<std::vector<Request>> build_requests(const GenerateSpec& spec, const E
         }
         request.max_tokens = std::min(room, request.max_tokens.value_or(room));
       }
+      if (request.thinking != ThinkingStart::kPlain) set_thinking(spec, engine, request);
       request.stop = spec.stop;
+      request.paths = spec.paths;
       request.cache_salt = cache_salt;
       const Status status = engine.check(request);
       if (!status.ok()) return from_error(status.error());

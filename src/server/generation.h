@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <boost/json/array.hpp>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -15,11 +16,11 @@
 #include <vector>
 
 #include "engine/request.h"
+#include "reasoning/tool_calls.h"
 #include "sampling/sampling_params.h"
 #include "server/api_keys.h"
 #include "server/metrics.h"
 #include "server/model_host.h"
-#include "server/tool_calls.h"
 #include "tokenizer/chat_template.h"
 
 namespace reckon::server {
@@ -44,15 +45,17 @@ struct GenerateSpec {
   std::vector<std::string> prompts;  // each without a template
   std::vector<std::vector<TokenId>> token_prompts;
 
-  std::vector<ToolDefinition> tools;
-  ToolChoice tool_choice = ToolChoice::kAuto;
-  std::string only_tool;
+  boost::json::array tools;  // as OpenAI writes them; empty: none may be called
+  bool must_call = false;    // one of them
 
   SamplingWishes sampling;
   int64_t n = 1;
   std::optional<int64_t> max_tokens;
   std::optional<int64_t> think_budget;
-  bool think = true;  // false: the thought is closed at once
+  std::optional<Effort> effort;
+  int64_t min_think_tokens = 0;
+  EarlyStop early_stop;
+  PathOptions paths;
   std::vector<std::string> stop;
   std::optional<int64_t> context_wanted;  // Ollama's num_ctx
 };
@@ -62,6 +65,7 @@ struct ChoiceEnd {
   bool called_tools = false;
   Usage usage;
   Timings timings;
+  ThoughtEnd thought_end = ThoughtEnd::kNone;
 };
 
 // Sums over all choices.
@@ -69,7 +73,8 @@ struct AnswerTotals {
   Usage usage;
   Timings timings;  // of the first choice; rates over all
   double total_ms = 0;
-  double load_ms = 0;
+  ThoughtEnd thought_end = ThoughtEnd::kNone;               // of the last choice
+  std::shared_ptr<const DeliberationReport> deliberation;  // null without paths or early stop
 };
 
 // A token that was drawn, and how likely it was.
@@ -125,6 +130,8 @@ class Generation final : public Work {
     bool parse_tools = false;
     size_t n_choices = 1;  // in all
     size_t n_choices_per_prompt = 1;
+    // More than 1: paths of one request, of which every one is told as a choice.
+    size_t n_paths = 1;
   };
 
   Generation(AnswerServices& services, HostLease host, Options options,
@@ -140,18 +147,20 @@ class Generation final : public Work {
 
  private:
   struct Choice {
+    explicit Choice(ToolFormat format) : tools(format) {}
     ToolCallParser tools;
-    bool called_tools = false;
     std::vector<DrawnToken> drawn;
   };
 
   void send_text(size_t choice, Part part, std::string_view text);
+  void send_tool_events(size_t choice, std::vector<ToolEvent> events);
   void finish(size_t choice, const FinishedEvent& event);
   void log(std::string_view outcome, const AnswerTotals& totals) const;
 
   AnswerServices& services_;
   HostLease host_;
   const Options options_;
+  const ToolFormat format_;
   std::unique_ptr<AnswerWriter> writer_;
   const std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
   std::vector<Choice> choices_;  // grown as they come

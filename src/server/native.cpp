@@ -15,6 +15,7 @@
 #include "kernels/kernels.h"
 #include "server/api.h"
 #include "server/fields.h"
+#include "store/catalog.h"
 
 std::span<const reckon::EmbeddedFile> reckon_embedded_openapi();
 
@@ -132,6 +133,21 @@ void machine(ApiContext&, Call call) {
                                 {"threads", physical_core_count()},
                                 {"isa", table.ok() ? (*table)->name : ""},
                                 {"version", RECKON_VERSION}});
+}
+
+void show_catalog(ApiContext& context, Call call) {
+  const Result<int64_t> memory = available_memory();
+  json::array list;
+  for (const CatalogModel& model : catalog()) {
+    const bool installed = context.library->find(model.name).ok();
+    list.push_back({{"name", model.name},
+                    {"title", model.title},
+                    {"size_bytes", model.bytes},
+                    {"memory_bytes", model.memory_bytes()},
+                    {"fits", memory.ok() && model.memory_bytes() <= *memory},
+                    {"installed", installed}});
+  }
+  reply_json(call, json::object{{"models", std::move(list)}});
 }
 
 }  // namespace

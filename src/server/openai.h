@@ -16,18 +16,19 @@ namespace reckon::server {
 // temperature, top_p, top_k, min_p, penalties, seed, logit_bias, stop, max_tokens and n, which also
 // DeepSeek's, vLLM's and llama.cpp's clients send.
 void read_openai_sampling(Fields& fields, GenerateSpec& spec);
-// reasoning_effort, thinking_budget_tokens, thinking, chat_template_kwargs.enable_thinking.
+// reasoning_effort, thinking_budget_tokens, thinking, chat_template_kwargs.enable_thinking,
+// early_stop, n_paths.
 void read_openai_thinking(Fields& fields, GenerateSpec& spec);
 // messages, and the thought that the last one may begin.
 void read_openai_messages(Fields& fields, GenerateSpec& spec);
 // tools, tool_choice, parallel_tool_calls.
 void read_openai_tools(Fields& fields, GenerateSpec& spec);
-// Text, or an array of parts that are all text. types: what such parts are called.
+// Text, or an array of parts that are all text.
 std::optional<std::string> read_text_parts(Fields& fields, const boost::json::value& content,
                                            const std::string& name);
-// A function's definition, {"name", "description", "parameters"}.
-std::optional<ToolDefinition> read_function(Fields& fields, const boost::json::object& function,
-                                            const std::string& name, std::string_view schema_field);
+// The tool of this name becomes the only one, and has to be called.
+void choose_tool(Fields& fields, const std::string& field, const std::string& name,
+                 GenerateSpec& spec);
 
 boost::json::object openai_usage(const Usage& usage);
 boost::json::object timings_object(const Timings& timings);

@@ -1,6 +1,7 @@
 // POST /v1/chat/completions with DeepSeek's reasoning_content, and the control of a running answer.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/json/serialize.hpp>
 #include <utility>
 
@@ -22,6 +23,29 @@ json::object call_object(const ToolCall& call) {
   return {{"id", random_id("call_")},
           {"type", "function"},
           {"function", {{"name", call.name}, {"arguments", call.arguments}}}};
+}
+
+// What an answer is beside OpenAI's fields: how its thought ended, what was saved, how paths voted.
+json::object reckon_object(const AnswerTotals& totals) {
+  json::object object{{"thinking_tokens", totals.usage.output.thinking},
+                      {"probe_tokens", totals.usage.probe_tokens},
+                      {"saved_tokens", nullptr},
+                      {"seconds", totals.total_ms / 1e3},
+                      {"end_reason", thought_end_name(totals.thought_end)}};
+  if (totals.usage.saved_tokens) object["saved_tokens"] = *totals.usage.saved_tokens;
+  if (totals.deliberation == nullptr || totals.deliberation->paths.size() < 2) return object;
+  const std::vector<VoteCount>& votes = totals.deliberation->votes;
+  json::array minority;
+  for (size_t i = 1; i < votes.size(); ++i) {
+    minority.push_back(json::object{{"answer", votes[i].answer}, {"share", votes[i].share}});
+  }
+  object["vote"] = json::object{
+      {"answer", votes.empty() ? json::value(nullptr) : json::value(votes.front().answer)},
+      {"share", votes.empty() ? 0.0 : votes.front().share},
+      {"paths", totals.deliberation->paths.size()},
+      {"chosen", totals.deliberation->chosen},
+      {"minority", std::move(minority)}};
+  return object;
 }
 
 class ChatStream final : public AnswerWriter {
@@ -68,7 +92,7 @@ class ChatStream final : public AnswerWriter {
     if (include_usage_) {
       call_.exchange->write(before_ + "],\"usage\":" + json::serialize(openai_usage(totals.usage)) +
                             ",\"timings\":" + json::serialize(timings_object(totals.timings)) +
-                            "}\n\n");
+                            ",\"reckon\":" + json::serialize(reckon_object(totals)) + "}\n\n");
     }
     call_.exchange->write("data: [DONE]\n\n");
     call_.exchange->end();
@@ -126,7 +150,8 @@ class ChatReply final : public AnswerWriter {
                                    {"system_fingerprint", kFingerprint},
                                    {"choices", std::move(list)},
                                    {"usage", openai_usage(totals.usage)},
-                                   {"timings", timings_object(totals.timings)}});
+                                   {"timings", timings_object(totals.timings)},
+                                   {"reckon", reckon_object(totals)}});
   }
   void fail(const ApiError& error) override { reply_error(call_, error); }
 
@@ -220,11 +245,11 @@ void chat_completions(ApiContext& context, Call call) {
   ChatHead head{.id = random_id("chatcmpl-"),
                 .created = seconds_since_1970(),
                 .model = spec.model.empty() ? context.default_model : spec.model};
-  const auto n = static_cast<size_t>(spec.n);
+  const auto n = static_cast<size_t>(std::max(spec.n, spec.paths.n));
   const AnswerPlan plan{
       .id = head.id,
       .api = "openai.chat",
-      .parse_tools = !spec.tools.empty() && spec.tool_choice != ToolChoice::kNone};
+      .parse_tools = !spec.tools.empty()};
   start_answer(context, call, std::move(spec), plan,
                [=](const Engine& engine) -> std::unique_ptr<AnswerWriter> {
                  ChatHead known = head;

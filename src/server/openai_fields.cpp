@@ -161,6 +161,10 @@ void read_openai_sampling(Fields& fields, GenerateSpec& spec) {
 }
 
 void read_openai_thinking(Fields& fields, GenerateSpec& spec) {
+  if (const auto effort = fields.one_of(
+          "reasoning_effort", {"none", "minimal", "low", "medium", "high", "xhigh"})) {
+    spec.effort = parse_effort(*effort);
+  }
   spec.think_budget = fields.integer("thinking_budget_tokens", -1, kAnyCount);
   if (!spec.think_budget) {
     spec.think_budget = fields.integer("thinking_token_budget", -1, kAnyCount);
@@ -168,17 +172,30 @@ void read_openai_thinking(Fields& fields, GenerateSpec& spec) {
   if (const json::object* thinking = fields.object("thinking")) {
     Fields f(*thinking, "thinking");
     const auto type = f.one_of("type", {"enabled", "disabled", "auto"});
-    if (type == "disabled") spec.think = false;
+    if (type == "disabled") spec.effort = Effort::kNone;
     if (const auto budget = f.integer("budget_tokens", 0, kAnyCount)) spec.think_budget = budget;
     fields.take_error(f);
   }
   if (const json::object* arguments = fields.object("chat_template_kwargs")) {
     Fields f(*arguments, "chat_template_kwargs");
-    if (const auto enabled = f.boolean("enable_thinking")) spec.think = *enabled;
-    if (const auto enabled = f.boolean("thinking")) spec.think = *enabled;
+    if (f.boolean("enable_thinking") == false) spec.effort = Effort::kNone;
+    if (f.boolean("thinking") == false) spec.effort = Effort::kNone;
     fields.take_error(f);
   }
   if (spec.think_budget && *spec.think_budget < 0) spec.think_budget.reset();
+  spec.min_think_tokens = fields.integer("min_thinking_tokens", 0, kAnyCount).value_or(0);
+  const auto rule = fields.one_of("early_stop", {"off", "confident", "agreed", "either"});
+  if (rule == "confident") spec.early_stop.rule = EarlyStop::Rule::kConfident;
+  if (rule == "agreed") spec.early_stop.rule = EarlyStop::Rule::kAgreed;
+  if (rule == "either") spec.early_stop.rule = EarlyStop::Rule::kEither;
+  spec.paths.n = fields.integer("n_paths", 1, kMaxChoices).value_or(1);
+  spec.paths.window = fields.integer("paths_window", 1, kMaxChoices).value_or(spec.paths.window);
+  const auto stop = fields.one_of("paths_stop", {"off", "posterior", "window"});
+  if (stop == "off") spec.paths.stop = PathOptions::Stop::kOff;
+  if (stop == "window") spec.paths.stop = PathOptions::Stop::kWindow;
+  if (spec.paths.n > 1 && fields.integer("n", 1, kMaxChoices).value_or(1) > 1) {
+    fields.fail("n_paths", "expected n: 1 beside it");
+  }
 }
 
 void read_openai_messages(Fields& fields, GenerateSpec& spec) {
@@ -197,70 +214,73 @@ void read_openai_messages(Fields& fields, GenerateSpec& spec) {
   }
 }
 
-std::optional<ToolDefinition> read_function(Fields& fields, const json::object& function,
-                                            const std::string& name,
-                                            std::string_view schema_field) {
-  Fields f(function, fields.full_name(name));
-  ToolDefinition tool;
-  tool.name = f.text("name").value_or("");
-  tool.description = f.text("description").value_or("");
-  const json::object* schema = f.object(schema_field);
-  tool.parameters = schema == nullptr ? "{}" : json::serialize(*schema);
-  const bool good = !tool.name.empty() && tool.name.size() <= 128 &&
-                    tool.name.find_first_not_of(
-                        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                        "0123456789_-.") == std::string::npos;
-  if (!f.error() && !good) {
-    f.fail("name", fmt::format("expected 1 to 128 letters, digits, _, - and ., found {}",
-                               excerpt(tool.name)));
+namespace {
+
+// One of OpenAI's tools, {"type": "function", "function": {"name", "description", "parameters"}}.
+std::string read_tool(Fields& fields, const json::value& value, const std::string& name) {
+  const json::object* tool = value.if_object();
+  const json::value* inner = tool == nullptr ? nullptr : tool->if_contains("function");
+  if (inner == nullptr || !inner->is_object()) {
+    fields.fail(name, "expected {\"type\": \"function\", \"function\": {…}}");
+    return {};
   }
+  Fields f(inner->get_object(), fields.full_name(name) + ".function");
+  const std::string function = f.text("name").value_or("");
+  static constexpr std::string_view kAllowed =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
+  if (!f.error() && (function.empty() || function.size() > 128 ||
+                     function.find_first_not_of(kAllowed) != std::string::npos)) {
+    f.fail("name", fmt::format("expected 1 to 128 letters, digits, _, - and ., found {}",
+                               excerpt(function)));
+  }
+  f.text("description");
+  f.object("parameters");
   fields.take_error(f);
-  if (f.error()) return std::nullopt;
-  return tool;
+  return function;
+}
+
+}  // namespace
+
+void choose_tool(Fields& fields, const std::string& field, const std::string& name,
+                 GenerateSpec& spec) {
+  json::array chosen;
+  for (const json::value& tool : spec.tools) {
+    if (tool.at("function").at("name") == json::value(name)) chosen.push_back(tool);
+  }
+  if (chosen.empty()) fields.fail(field, "expected the name of one of the tools");
+  spec.tools = std::move(chosen);
+  spec.must_call = true;
 }
 
 void read_openai_tools(Fields& fields, GenerateSpec& spec) {
   if (const json::array* tools = fields.array("tools")) {
     for (size_t i = 0; i < tools->size(); ++i) {
-      const std::string name = fmt::format("tools[{}]", i);
-      const json::object* tool = (*tools)[i].if_object();
-      const json::value* inner = tool == nullptr ? nullptr : tool->if_contains("function");
-      if (inner == nullptr || !inner->is_object()) {
-        fields.fail(name, "expected {\"type\": \"function\", \"function\": {…}}");
-        return;
-      }
-      if (auto definition =
-              read_function(fields, inner->get_object(), name + ".function", "parameters")) {
-        spec.tools.push_back(std::move(*definition));
-      }
+      read_tool(fields, (*tools)[i], fmt::format("tools[{}]", i));
     }
+    spec.tools = *tools;
   }
   if (fields.has("functions")) fields.fail("functions", "expected tools in their place");
   if (fields.boolean("parallel_tool_calls") == false && !spec.tools.empty()) {
     fields.fail("parallel_tool_calls", "expected true: a model may always make several calls");
   }
   const json::value* choice = fields.find("tool_choice");
-  if (choice == nullptr) return;
+  if (choice == nullptr || fields.error()) return;
   if (const json::object* object = choice->if_object()) {
     Fields f(*object, "tool_choice");
-    if (const json::object* function = f.object("function")) {
-      spec.only_tool = Fields(*function, "tool_choice.function").text("name").value_or("");
-    } else {
-      spec.only_tool = f.text("name").value_or("");
-    }
+    const json::object* function = f.object("function");
+    Fields named(function == nullptr ? *object : *function, "tool_choice.function");
+    const std::string name = named.text("name").value_or("");
     fields.take_error(f);
-    spec.tool_choice = ToolChoice::kRequired;
-    const bool known = std::any_of(spec.tools.begin(), spec.tools.end(),
-                                   [&](const auto& tool) { return tool.name == spec.only_tool; });
-    if (!known) fields.fail("tool_choice", "expected the name of one of the tools");
+    fields.take_error(named);
+    if (!fields.error()) choose_tool(fields, "tool_choice", name, spec);
     return;
   }
   const auto word = fields.one_of("tool_choice", {"none", "auto", "required"});
-  if (word == "none") spec.tool_choice = ToolChoice::kNone;
-  if (word == "required") spec.tool_choice = ToolChoice::kRequired;
+  if (word == "none") spec.tools.clear();
   if (word == "required" && spec.tools.empty()) {
     fields.fail("tool_choice", "expected tools to choose from, found none");
   }
+  spec.must_call = word == "required";
 }
 
 }  // namespace reckon::server

@@ -41,7 +41,7 @@ bool matches(const Route& route, std::string_view path, std::string_view& rest) 
 
 Found find_route(const HttpRequest& request) {
   Found result;
-  for (const std::span<const Route> routes : {openai_routes(), native_routes()}) {
+  for (const std::span<const Route> routes : {openai_routes(), ollama_routes(), anthropic_routes(), native_routes()}) {
     for (const Route& route : routes) {
       std::string_view rest;
       if (!matches(route, request.path, rest)) continue;
@@ -227,6 +227,7 @@ Server::~Server() {
   // Connections end first: what they started is cancelled. Then nobody posts to the workers.
   http_.reset();
   if (context_->workers != nullptr) context_->workers->join();
+  while (context_->n_pulls > 0) std::this_thread::sleep_for(std::chrono::milliseconds(5));
   context_->pool.reset();
 }
 

@@ -67,6 +67,11 @@ Program::Program()
   add_ask_command(*this);
   add_chat_command(*this);
   add_serve_command(*this);
+  add_run_command(*this);
+  add_pull_command(*this);
+  add_list_command(*this);
+  add_rm_command(*this);
+  add_verify_command(*this);
   add_show_command(*this);
   add_tokenize_command(*this);
   add_convert_command(*this);

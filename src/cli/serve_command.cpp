@@ -1,22 +1,21 @@
 // reckon serve: the HTTP server until Ctrl-C or SIGTERM.
 #include <fmt/format.h>
 #include <signal.h>
-#include <sys/stat.h>
 
-#include <algorithm>
 #include <chrono>
-#include <cstdio>
-#include <filesystem>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "cli/interrupts.h"
 #include "cli/model_options.h"
+#include "cli/models.h"
 #include "cli/output.h"
 #include "cli/program.h"
 #include "server/server.h"
+#include "server/store_library.h"
 
 namespace reckon::cli {
 namespace {
@@ -34,48 +33,6 @@ struct ServeOptions {
 
 constexpr std::chrono::seconds kStopPatience{10};
 
-// The files named by -m, by their names without folder and ending.
-class NamedFiles final : public server::ModelLibrary {
- public:
-  static Result<std::unique_ptr<NamedFiles>> create(const std::vector<std::string>& paths) {
-    auto files = std::make_unique<NamedFiles>();
-    for (const std::string& path : paths) {
-      struct stat status{};
-      if (::stat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) {
-        return bad_file(path + ": expected a model file, found none");
-      }
-      files->models_.push_back({.name = std::filesystem::path(path).stem().string(),
-                                .path = path,
-                                .bytes = static_cast<uint64_t>(status.st_size),
-                                .sha256 = "",
-                                .changed_at_s = status.st_mtime});
-    }
-    return files;
-  }
-
-  Result<std::vector<server::LibraryModel>> list() const override { return models_; }
-  Result<server::LibraryModel> find(std::string_view name) const override {
-    for (const server::LibraryModel& model : models_) {
-      if (model.name == name || model.path == name) return model;
-    }
-    return usage_error(fmt::format("expected a model's name, found {}", name));
-  }
-  Result<std::string> resolve(std::string_view name) const override {
-    RECKON_ASSIGN(const server::LibraryModel model, find(name));
-    return model.path;
-  }
-  Status pull(std::string_view, const JobControl&) override {
-    return usage_error("nothing can be pulled here");
-  }
-  Status remove(std::string_view) override { return usage_error("nothing can be removed here"); }
-  Status copy(std::string_view, std::string_view) override {
-    return usage_error("nothing can be copied here");
-  }
-
- private:
-  std::vector<server::LibraryModel> models_;
-};
-
 Status run_serve(const ServeOptions& options) {
   // Every thread inherits the blocked signals: this one alone waits for them.
   sigset_t signals;
@@ -84,13 +41,14 @@ Status run_serve(const ServeOptions& options) {
   sigaddset(&signals, SIGTERM);
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 
-  RECKON_ASSIGN(std::unique_ptr<NamedFiles> library, NamedFiles::create(options.models));
+  RECKON_ASSIGN(ModelStore store, open_store());
+  auto library = std::make_unique<server::StoreLibrary>(std::move(store));
   server::ServerOptions server_options;
   server_options.host = options.host;
   server_options.port = options.port;
-  if (!options.models.empty()) {
-    RECKON_ASSIGN(const server::LibraryModel model, library->find(options.models.front()));
-    server_options.default_model = model.name;
+  for (const std::string& name_or_path : options.models) {
+    RECKON_ASSIGN(const std::string name, library->add(name_or_path));
+    if (server_options.default_model.empty()) server_options.default_model = name;
   }
   server_options.keys_path = options.keys;
   server_options.allow_hosts = options.allow_hosts;
@@ -133,7 +91,8 @@ void add_serve_command(Program& program) {
       options, run_serve);
   command
       ->add_option("-m,--model", options->models,
-                   "Model file, loaded at once; the first is for requests that name none")
+                   "Model by name or file; the first is loaded at once and answers requests that "
+                   "name none. All models of the store are served beside it")
       ->type_name("MODEL");
   command
       ->add_option("--host", options->host,

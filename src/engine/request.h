@@ -237,9 +237,8 @@ struct FinishedEvent {
   std::shared_ptr<const DeliberationReport> deliberation;  // null for requests without
 };
 
-using Event =
-    std::variant<StartedEvent, PrefillEvent, TokenEvent, TextEvent, PathsEvent, PathTextEvent,
-                 FinishedEvent>;
+using Event = std::variant<StartedEvent, PrefillEvent, TokenEvent, TextEvent, PathsEvent,
+                           PathTextEvent, FinishedEvent>;
 // Called on the thread that steps the engine; FinishedEvent comes last, once. Must not throw, step
 // the engine or destroy it; may submit and control.
 using EventSink = std::function<void(RequestId, const Event&)>;

@@ -183,7 +183,7 @@ void start_answer(ApiContext& context, const Call& call, GenerateSpec spec, Answ
                                        .parse_tools = plan.parse_tools,
                                        .n_choices = requests->size(),
                                        .n_choices_per_prompt = static_cast<size_t>(spec.n),
-                                .n_paths = static_cast<size_t>(spec.paths.n)},
+                                       .n_paths = static_cast<size_t>(spec.paths.n)},
                    make_writer(engine));
                generation->client = call.client();
                generation->requests = std::move(*requests);

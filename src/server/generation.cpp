@@ -192,16 +192,14 @@ Result<std::vector<Message>> with_tools(const GenerateSpec& spec, const ChatTemp
     return messages;
   }
   const bool has_system = messages.front().role == Role::kSystem;
-  RECKON_ASSIGN(std::string text,
-                system_text_with_tools(has_system ? messages.front().content : "", tools,
-                                       tool_format(chat_template.name())));
+  RECKON_ASSIGN(std::string text, system_text_with_tools(has_system ? messages.front().content : "",
+                                                         tools, tool_format(chat_template.name())));
   if (spec.must_call) text += "\nCall a function now.";
   if (has_system) {
     messages.front().content = std::move(text);
   } else {
-    messages.insert(messages.begin(), Message{.role = Role::kSystem,
-                                              .content = std::move(text),
-                                              .tool_calls = {}});
+    messages.insert(messages.begin(),
+                    Message{.role = Role::kSystem, .content = std::move(text), .tool_calls = {}});
   }
   return messages;
 }
@@ -236,8 +234,8 @@ Result<std::vector<Request>> prompts_of(const GenerateSpec& spec, const Engine& 
 void set_thinking(const GenerateSpec& spec, const Engine& engine, Request& request) {
   if (spec.effort) apply_effort(*spec.effort, engine.context_length(), request);
   if (spec.think_budget) {
-    request.think_budget = std::min(*spec.think_budget,
-                                    request.think_budget.value_or(*spec.think_budget));
+    request.think_budget =
+        std::min(*spec.think_budget, request.think_budget.value_or(*spec.think_budget));
   }
   request.min_think_tokens = spec.min_think_tokens;
   request.early_stop = spec.early_stop;
@@ -280,6 +278,12 @@ ApiResult<std::vector<Request>> build_requests(const GenerateSpec& spec, const E
     }
   }
   return requests;
+}
+
+ApiResult<int64_t> count_prompt(const GenerateSpec& spec, const Engine& engine) {
+  const Result<std::vector<Request>> prompts = prompts_of(spec, engine);
+  if (!prompts.ok()) return from_error(prompts.error());
+  return static_cast<int64_t>(prompts->front().prompt.size());
 }
 
 }  // namespace reckon::server

@@ -73,7 +73,7 @@ struct AnswerTotals {
   Usage usage;
   Timings timings;  // of the first choice; rates over all
   double total_ms = 0;
-  ThoughtEnd thought_end = ThoughtEnd::kNone;               // of the last choice
+  ThoughtEnd thought_end = ThoughtEnd::kNone;              // of the last choice
   std::shared_ptr<const DeliberationReport> deliberation;  // null without paths or early stop
 };
 
@@ -174,5 +174,8 @@ class Generation final : public Work {
 // each. Errors: 400.
 ApiResult<std::vector<Request>> build_requests(const GenerateSpec& spec, const Engine& engine,
                                                uint64_t cache_salt);
+
+// How many tokens the spec's prompt has. Errors: 400.
+ApiResult<int64_t> count_prompt(const GenerateSpec& spec, const Engine& engine);
 
 }  // namespace reckon::server

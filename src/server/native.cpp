@@ -154,9 +154,10 @@ void show_catalog(ApiContext& context, Call call) {
 
 std::span<const Route> native_routes() {
   static constexpr Route kRoutes[] = {
-      {"GET", "/health", health, true, true},  {"GET", "/metrics", metrics},
-      {"GET", "/openapi.json", openapi, true}, {"POST", "/tokenize", tokenize},
-      {"POST", "/detokenize", detokenize},     {"GET", "/reckon/machine", machine},
+      {"GET", "/health", health, true, true},   {"GET", "/metrics", metrics},
+      {"GET", "/openapi.json", openapi, true},  {"POST", "/tokenize", tokenize},
+      {"POST", "/detokenize", detokenize},      {"GET", "/reckon/machine", machine},
+      {"GET", "/reckon/catalog", show_catalog},
   };
   return kRoutes;
 }

@@ -297,7 +297,8 @@ void ollama_generate(ApiContext& context, Call call) {
   if (raw) {
     body.spec.prompts.push_back(prompt);
   } else {
-    if (system) body.spec.messages.push_back({.role = Role::kSystem, .content = *system, .tool_calls = {}});
+    if (system)
+      body.spec.messages.push_back({.role = Role::kSystem, .content = *system, .tool_calls = {}});
     body.spec.messages.push_back({.role = Role::kUser, .content = prompt, .tool_calls = {}});
   }
   start(context, call, std::move(body), false);

@@ -2,17 +2,17 @@
 #include <fmt/format.h>
 #include <time.h>
 
+#include <atomic>
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
-#include <atomic>
 #include <charconv>
 #include <chrono>
 #include <thread>
 #include <utility>
 
 #include "base/json.h"
-#include "gguf/gguf_file.h"
 #include "engine/load.h"
+#include "gguf/gguf_file.h"
 #include "model/config.h"
 #include "server/ollama.h"
 
@@ -30,9 +30,9 @@ std::string digest_of(const LibraryModel& model) {
 
 // From the directory of the file alone; empty where it can't be read.
 json::object details_of(const LibraryModel& model) {
-  json::object details{{"parent_model", ""},     {"format", "gguf"}, {"family", ""},
-                       {"families", json::array()}, {"parameter_size", ""},
-                       {"quantization_level", ""}};
+  json::object details{{"parent_model", ""},   {"format", "gguf"},
+                       {"family", ""},         {"families", json::array()},
+                       {"parameter_size", ""}, {"quantization_level", ""}};
   const Result<std::shared_ptr<const GgufFile>> file = GgufFile::open(model.path);
   if (!file.ok()) return details;
   const auto text = [&](std::string_view key) {
@@ -97,7 +97,9 @@ void show(ApiContext& context, Call call) {
     const std::string family(architecture.ok() ? architecture->value_or("") : "");
     info["general.architecture"] = family;
     if (config.ok()) info[family + ".context_length"] = config->context_length;
-    const auto chat_template = choose_chat_template(**file, {.needs_chat_template = false});
+    LoadOptions any_template;
+    any_template.needs_chat_template = false;
+    const auto chat_template = choose_chat_template(**file, any_template);
     if (chat_template.ok() && *chat_template != nullptr) {
       capabilities.push_back("tools");
       if (!(*chat_template)->think_marks().open.empty()) capabilities.push_back("thinking");
@@ -116,15 +118,15 @@ void ps(ApiContext& context, Call call) {
     if (!loaded.ready || !model.ok()) continue;
     // What stays for ever has an end as well, in Ollama's terms: far away.
     const double left_s = loaded.expires_in_s.value_or(100.0 * 365 * 24 * 3600);
-    list.push_back(
-        json::object{{"name", loaded.name},
-                     {"model", loaded.name},
-                     {"size", loaded.report.memory.total_bytes()},
-                     {"size_vram", 0},
-                     {"digest", digest_of(*model)},
-                     {"details", details_of(*model)},
-                     {"context_length", loaded.context_length},
-                     {"expires_at", utc_time(seconds_since_1970() + static_cast<int64_t>(left_s))}});
+    list.push_back(json::object{
+        {"name", loaded.name},
+        {"model", loaded.name},
+        {"size", loaded.report.memory.total_bytes()},
+        {"size_vram", 0},
+        {"digest", digest_of(*model)},
+        {"details", details_of(*model)},
+        {"context_length", loaded.context_length},
+        {"expires_at", utc_time(seconds_since_1970() + static_cast<int64_t>(left_s))}});
   }
   reply_json(call, json::object{{"models", std::move(list)}});
 }
@@ -160,9 +162,8 @@ void pull(ApiContext& context, Call call) {
   }
   const auto slot = std::make_shared<PullSlot>(context);
   if (!slot->taken()) {
-    return reply_error(call, {.status = 429,
-                              .message = "too many models are being pulled",
-                              .retry_after_s = 30});
+    return reply_error(
+        call, {.status = 429, .message = "too many models are being pulled", .retry_after_s = 30});
   }
   const auto gone = std::make_shared<std::atomic<bool>>(false);
   call.exchange->on_closed([gone] { *gone = true; });
@@ -230,8 +231,7 @@ void is_there(ApiContext&, Call call) {
 }
 
 void embeddings(ApiContext&, Call call) {
-  reply_error(call, {.status = 400,
-                     .message = "these models write text and give no embeddings"});
+  reply_error(call, {.status = 400, .message = "these models write text and give no embeddings"});
 }
 
 }  // namespace
@@ -283,6 +283,12 @@ std::optional<double> read_keep_alive(Fields& fields) {
     return std::nullopt;
   }
   return negative ? kForever : seconds;
+}
+
+// Until answers can be constrained, only none.
+void read_format(Fields& fields, GenerateSpec&) {
+  const json::value* format = fields.find("format");
+  if (format != nullptr && *format != json::value("")) fields.fail("format", "expected none");
 }
 
 std::span<const Route> ollama_routes() {

@@ -246,10 +246,7 @@ void chat_completions(ApiContext& context, Call call) {
                 .created = seconds_since_1970(),
                 .model = spec.model.empty() ? context.default_model : spec.model};
   const auto n = static_cast<size_t>(std::max(spec.n, spec.paths.n));
-  const AnswerPlan plan{
-      .id = head.id,
-      .api = "openai.chat",
-      .parse_tools = !spec.tools.empty()};
+  const AnswerPlan plan{.id = head.id, .api = "openai.chat", .parse_tools = !spec.tools.empty()};
   start_answer(context, call, std::move(spec), plan,
                [=](const Engine& engine) -> std::unique_ptr<AnswerWriter> {
                  ChatHead known = head;

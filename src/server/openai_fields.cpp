@@ -161,8 +161,8 @@ void read_openai_sampling(Fields& fields, GenerateSpec& spec) {
 }
 
 void read_openai_thinking(Fields& fields, GenerateSpec& spec) {
-  if (const auto effort = fields.one_of(
-          "reasoning_effort", {"none", "minimal", "low", "medium", "high", "xhigh"})) {
+  if (const auto effort = fields.one_of("reasoning_effort",
+                                        {"none", "minimal", "low", "medium", "high", "xhigh"})) {
     spec.effort = parse_effort(*effort);
   }
   spec.think_budget = fields.integer("thinking_budget_tokens", -1, kAnyCount);

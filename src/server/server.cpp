@@ -41,7 +41,8 @@ bool matches(const Route& route, std::string_view path, std::string_view& rest) 
 
 Found find_route(const HttpRequest& request) {
   Found result;
-  for (const std::span<const Route> routes : {openai_routes(), ollama_routes(), anthropic_routes(), native_routes()}) {
+  for (const std::span<const Route> routes :
+       {openai_routes(), ollama_routes(), anthropic_routes(), native_routes()}) {
     for (const Route& route : routes) {
       std::string_view rest;
       if (!matches(route, request.path, rest)) continue;

@@ -110,8 +110,8 @@ Access::Verdict Access::judge(const HttpRequest& request) const {
   const bool foreign = site == "cross-site" || site == "same-site";
   const bool opens_page = request.header("sec-fetch-mode") == "navigate" &&
                           (request.method == "GET" || request.method == "HEAD");
-  if (foreign && !opens_page) return {.why = "Sec-Fetch-Site: expected same-origin or none"};
-  return {.allowed = true};
+  return {.allowed = true, .cross_site = foreign && !opens_page};
+};
 }
 
 }  // namespace reckon::server

@@ -22,6 +22,9 @@ class Access {
     bool allowed = false;
     std::string why = {};
     std::string cors_origin = {};  // to name in the reply; only ever one of the allowed list
+    // Another site's page asks, in a way that browsers send no Origin with: only for the page's own
+    // files (which the Run frame, of no origin, loads like that).
+    bool cross_site = false;
   };
   Verdict judge(const HttpRequest& request) const;
 

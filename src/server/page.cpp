@@ -19,12 +19,12 @@ constexpr std::string_view kPagePolicy =
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self' data:; font-src 'self'; frame-src 'self'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'";
-// The frame in which a person runs a model's code: an origin of its own (sandbox), scripts and
-// WebAssembly from this server, and no way to reach any other.
+// The frame in which a person runs a model's code: of an origin of its own (sandbox), with scripts
+// and WebAssembly, and no way to reach any server.
 constexpr std::string_view kRunPolicy =
-    "sandbox allow-scripts; default-src 'none'; script-src 'self' 'unsafe-inline' 'unsafe-eval' "
-    "'wasm-unsafe-eval' blob:; style-src 'unsafe-inline'; img-src data: blob:; connect-src 'self'; "
-    "worker-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
+    "sandbox allow-scripts; default-src 'none'; script-src 'self' blob: 'unsafe-eval' "
+    "'wasm-unsafe-eval'; worker-src blob:; connect-src 'none'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'self'";
 
 std::string_view type_of(std::string_view path) {
   static constexpr std::pair<std::string_view, std::string_view> kTypes[] = {
@@ -85,7 +85,7 @@ bool serve_page(const Call& call) {
   const bool is_packed = packed != nullptr && (file == nullptr || takes_gzip(request));
   const std::string_view bytes = is_packed ? packed->bytes : file->bytes;
   const std::string tag = entity_tag(bytes);
-  const bool is_run = path.starts_with("run/") || path == "run.html";
+  const bool is_run = path == "run.html";
   Headers headers{
       {"Content-Type", std::string(type_of(path))},
       {"X-Content-Type-Options", "nosniff"},

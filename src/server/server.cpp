@@ -151,6 +151,13 @@ void handle(ApiContext& context, Call call) {
                           .body = boost::json::serialize(error_object(call.style, error))});
     return;
   }
+  if (verdict.cross_site) {
+    ++context.metrics.refused_foreign;
+    refuse(context, call, {.status = 403,
+                           .message = "Sec-Fetch-Site: expected same-origin or none",
+                           .code = "foreign"});
+    return;
+  }
   if (!check_key(context, call, *found.route)) return;
   if (!request.body.empty() && !takes_type(request)) {
     refuse(context, call, {.status = 415, .message = "Content-Type: expected application/json"});

@@ -58,6 +58,7 @@ struct Engine::Active {
   int64_t n_generated = 0;
   ThinkingTracker tracker;
   StopStrings stops;
+  std::optional<AnswerConstraint> constraint;  // from the time when it is known to the engine
   bool finished = false;
   bool reported = false;  // its FinishedEvent has been taken
 
@@ -94,8 +95,11 @@ Result<std::unique_ptr<Engine>> Engine::create(std::unique_ptr<Decoder> decoder,
         fmt::format("sequences at once: expected at least 1, found {}", options.max_running));
   }
   const int64_t context = options.context_length == 0 ? limit : options.context_length;
-  return std::unique_ptr<Engine>(new Engine(std::move(decoder), std::move(tokenizer),
+  std::unique_ptr<Engine> engine(new Engine(std::move(decoder), std::move(tokenizer),
                                             std::move(chat_template), options, context));
+  engine->constraints_ =
+      std::make_unique<AnswerConstraints>(engine->tokenizer_, engine->marks_, engine->stop_tokens_);
+  return engine;
 } catch (const std::bad_alloc&) {
   return failed("out of memory for the engine");
 }
@@ -169,6 +173,7 @@ Status Engine::check(const Request& request) const {
 
 Result<RequestId> Engine::submit(Request request, EventSink sink) try {
   RECKON_RETURN_IF_ERROR(check(request));
+  if (request.constraint != nullptr) constraints_->prepare();
   ThinkingOptions thinking{.start = request.thinking,
                            .marks = marks_,
                            .thought_so_far = request.thought_so_far,
@@ -222,6 +227,9 @@ void Engine::accept_submitted() {
     }
     Active& active = *next;
     scheduler_.add(&active.sequence);
+    if (active.request.constraint != nullptr) {
+      active.constraint.emplace(*constraints_, active.request.constraint, active.tracker);
+    }
     active.send(StartedEvent{});
     close_thought_if_due(active);  // a budget of 0
   }
@@ -306,6 +314,22 @@ void Engine::run_batch() {
   }
 }
 
+// What the next token may be, empty for anything; false when the request has ended instead.
+bool Engine::constrain(Active& active, std::span<const uint64_t>& allowed) {
+  if (!active.constraint) return true;
+  const auto bits = active.constraint->allowed(active.tracker);
+  if (!bits.ok()) {
+    finish(active, FinishReason::kError, bits.error().message);
+    return false;
+  }
+  allowed = *bits;
+  // A vocabulary without an end token: the answer is whole and nothing may follow.
+  const bool over = !allowed.empty() && std::all_of(allowed.begin(), allowed.end(),
+                                                    [](uint64_t word) { return word == 0; });
+  if (over) finish(active, FinishReason::kStop);
+  return !over;
+}
+
 // logits [1 + n_guessed, vocab_size of the model]: a token is sampled from each row as long as all
 // that the row's computation took for granted has come true.
 void Engine::take_logits(Active& active, std::span<const float> logits, int64_t n_guessed) {
@@ -320,8 +344,11 @@ void Engine::take_logits(Active& active, std::span<const float> logits, int64_t 
   do {
     const std::span<const float> row = logits.subspan(static_cast<size_t>(n_true) * row_size)
                                            .first(static_cast<size_t>(tokenizer_->vocab_size()));
-    SampledToken sampled = sampler_.sample(
-        active.request.sampling, row, {.tokens = sequence.tokens, .n_prompt = active.n_prompt});
+    std::span<const uint64_t> allowed;
+    if (!constrain(active, allowed)) break;
+    SampledToken sampled =
+        sampler_.sample(active.request.sampling, row,
+                        {.tokens = sequence.tokens, .n_prompt = active.n_prompt}, allowed);
     const bool came_true =
         n_true < n_guessed && sequence.guess[static_cast<size_t>(n_true)] == sampled.token;
     if (came_true) {
@@ -357,6 +384,10 @@ void Engine::take_token(Active& active, TokenId token, bool forced,
   send_text(active, deltas);
   if (active.stops.stopped()) {
     finish(active, FinishReason::kStop);
+  } else if (active.constraint && !active.constraint->follow(token, active.tracker)) {
+    // Only where a thought ends and goes on in one token, or its end was forced.
+    finish(active, FinishReason::kError,
+           "grammar: the text right behind the thought's end isn't what the grammar allows");
   } else if ((active.request.max_tokens && active.n_generated >= *active.request.max_tokens) ||
              active.sequence.n_tokens() >= context_length_) {
     finish(active, FinishReason::kLength);

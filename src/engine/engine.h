@@ -14,6 +14,7 @@
 
 #include "base/energy_meter.h"
 #include "base/result.h"
+#include "engine/answer_constraint.h"
 #include "engine/control_table.h"
 #include "engine/deliberation.h"
 #include "engine/request.h"
@@ -100,8 +101,10 @@ class Engine {
   void obey_controls();
   void guess();
   void run_batch();
+  bool constrain(Active& active, std::span<const uint64_t>& allowed);
   void take_logits(Active& active, std::span<const float> logits, int64_t n_guessed);
-  SampledToken sample(Active& active, std::span<const float> logits);
+  SampledToken sample(Active& active, std::span<const float> logits,
+                      std::span<const uint64_t> allowed);
   void take_token(Active& active, TokenId token, bool forced,
                   std::optional<TokenLogprobs> logprobs);
   void close_thought_if_due(Active& active);
@@ -119,6 +122,7 @@ class Engine {
   ThinkMarks marks_;
   std::vector<TokenId> stop_tokens_;         // the template's, beside the tokenizer's own
   std::vector<std::string> stop_spellings_;  // the template's that are no tokens here
+  std::unique_ptr<AnswerConstraints> constraints_;
   int64_t context_length_;
   bool guess_ngrams_;
   int64_t n_guessed_ = 0;

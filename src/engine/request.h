@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "reasoning/thinking_tracker.h"
+#include "sampling/grammar.h"
 #include "sampling/sampler.h"
 #include "sampling/sampling_params.h"
 #include "tokenizer/token.h"
@@ -81,6 +82,9 @@ struct Request {
   // End the answer before the first of these. They don't end the thought, where a model may well
   // mention them.
   std::vector<std::string> stop;
+  // What the answer must be; null: anything. The thought stays free, and the turn can end exactly
+  // where the grammar may. Requests that share the object share its masks.
+  std::shared_ptr<const Grammar> constraint;
   // Requests share cached prefixes only with those of the same salt.
   uint64_t cache_salt = 0;
 
@@ -108,7 +112,7 @@ enum class FinishReason : uint8_t {
   kStop,       // the model ended its turn, or a stop string was met
   kLength,     // max_tokens, or the context is full
   kCancelled,  // cancel()
-  kError,      // the decoder failed
+  kError,      // the decoder failed, or the constraint can't be followed
 };
 // "stop", "length", "cancelled", "error".
 std::string_view finish_reason_name(FinishReason reason);

@@ -19,6 +19,7 @@ struct Program {
 
 void add_ask_command(Program& program);
 void add_chat_command(Program& program);
+void add_serve_command(Program& program);
 void add_run_command(Program& program);
 void add_pull_command(Program& program);
 void add_list_command(Program& program);

@@ -16,6 +16,7 @@
 
 #include "base/energy_meter.h"
 #include "base/result.h"
+#include "engine/answer_constraint.h"
 #include "engine/control_table.h"
 #include "engine/draft.h"
 #include "engine/deliberation.h"
@@ -72,6 +73,8 @@ class Engine {
   // kMaxDeliberations that deliberate. Those are several requests inside (engine/deliberation.h),
   // with one id and one stream of events outside.
   Result<RequestId> submit(Request request, EventSink sink);
+  // submit()'s errors of the request itself, without submitting. Any thread.
+  Status check(const Request& request) const;
   // Takes effect before the next step computes anything; false if the request has ended. Any
   // thread, signal handlers too.
   bool cancel(RequestId id) noexcept { return controls_.set(id, ControlTable::kCancel); }
@@ -98,7 +101,6 @@ class Engine {
          std::shared_ptr<const ChatTemplate> chat_template, const EngineOptions& options,
          int64_t context_length);
 
-  Status check(const Request& request) const;
   Status check_thinking(const Request& request) const;
   Result<RequestId> submit_deliberation(Request request, EventSink sink);
   void deliberate();
@@ -107,8 +109,10 @@ class Engine {
   void guess();
   std::span<const TokenId> guess_for(Active& active, int64_t n_max);
   void run_batch();
+  bool constrain(Active& active, std::span<const uint64_t>& allowed);
   void take_logits(Active& active, std::span<const float> logits, int64_t n_guessed);
-  SampledToken sample(Active& active, std::span<const float> logits);
+  SampledToken sample(Active& active, std::span<const float> logits,
+                      std::span<const uint64_t> allowed);
   void take_token(Active& active, TokenId token, bool forced,
                   std::optional<TokenLogprobs> logprobs);
   void close_thought_if_due(Active& active);
@@ -126,6 +130,7 @@ class Engine {
   ThinkMarks marks_;
   std::vector<TokenId> stop_tokens_;         // the template's, beside the tokenizer's own
   std::vector<std::string> stop_spellings_;  // the template's that are no tokens here
+  std::unique_ptr<AnswerConstraints> constraints_;
   int64_t context_length_;
   bool guess_ngrams_;
   std::unique_ptr<Draft> draft_;  // may be null

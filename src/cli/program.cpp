@@ -68,6 +68,7 @@ Program::Program()
   add_chat_command(*this);
   add_show_command(*this);
   add_tokenize_command(*this);
+  add_tokenizer_command(*this);
   add_convert_command(*this);
   add_quantize_command(*this);
   add_synth_command(*this);

@@ -72,6 +72,7 @@ Program::Program()
   add_convert_command(*this);
   add_quantize_command(*this);
   add_synth_command(*this);
+  add_train_command(*this);
   add_perplexity_command(*this);
   add_bench_command(*this);
   add_version_command(*this);

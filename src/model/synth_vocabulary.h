@@ -1,5 +1,5 @@
 // The tokenizer of a synth file: made up in the exact sizes and with R1's marks at their exact
-// places, or copied from another file. Inside model/ only.
+// places, or copied from another file.
 #pragma once
 
 #include <cstdint>

@@ -17,8 +17,12 @@ struct FloatGemmArgs {
   const float* a;  // element (i, k) at a[i * a_row_stride + k * a_depth_stride]
   int64_t a_row_stride;
   int64_t a_depth_stride;  // 1, or a_row_stride is 1
-  const float* b;          // element (k, j) at b[k * b_stride + j]
+  // Element (k, j) at b[j / 16 * b_panel_stride + k * b_stride + j % 16]: rows side by side are a
+  // panel stride of 16; panels of sixteen columns packed without gaps have a b_stride of 16, and
+  // zeros where the last one has no columns.
+  const float* b;
   int64_t b_stride;
+  int64_t b_panel_stride;
   float* out;  // element (i, j) at out[i * out_stride + j]
   int64_t out_stride;
   int64_t rows;
@@ -27,10 +31,13 @@ struct FloatGemmArgs {
   bool accumulate;
   float* scratch;  // kFloatGemmScratch floats of the calling thread's own
 };
-// Depth of a panel of b that stays in the first cache, and its columns at most.
+inline constexpr int64_t kPanelColumns = 16;
+// Of one pass: 256 x 32 of b are 32 KiB in the first cache, 192 rows of a another 192 KiB in the
+// second.
 inline constexpr int64_t kFloatGemmDepth = 256;
 inline constexpr int64_t kFloatGemmColumns = 32;
-inline constexpr int64_t kFloatGemmScratch = kFloatGemmDepth * kFloatGemmColumns;
+inline constexpr int64_t kFloatGemmRows = 192;
+inline constexpr int64_t kFloatGemmScratch = kFloatGemmDepth * (kFloatGemmColumns + kFloatGemmRows);
 
 // Loshchilov and Hutter 2019, algorithm 2, with what is the same for every parameter worked out.
 struct AdamwStep {

@@ -14,6 +14,7 @@ namespace {
 // Queries of a block: enough to use a panel of keys well, few enough that half of a block's
 // products above the diagonal, which are wasted, stay small.
 constexpr int64_t kQueries = 48;
+constexpr int64_t kPanel = kernels::kPanelColumns;
 
 }  // namespace
 
@@ -23,8 +24,11 @@ struct Attention::Piece {
   int64_t kv_head = 0;
   int64_t n = 0;  // rows of the batch
   int thread = 0;
-  float* turned = nullptr;  // [head_dim, length]: keys, or values
-  float* more_turned = nullptr;
+  // Keys and values in panels, as they are and turned.
+  float* keys = nullptr;
+  float* turned_keys = nullptr;
+  float* values = nullptr;
+  float* turned_values = nullptr;
   float* scores = nullptr;  // [kQueries, length]
   float* dscores = nullptr;
 };
@@ -35,7 +39,9 @@ Attention::Attention(const NetworkShape& shape, const FloatOps& ops)
       scale_(static_cast<float>(1.0 / std::sqrt(static_cast<double>(shape.config.head_dim)))) {}
 
 int64_t Attention::scratch_floats(int64_t max_document) const {
-  return 2 * (shape_.config.head_dim + kQueries) * max_document;
+  const int64_t hd = shape_.config.head_dim;
+  return 2 * (panel_floats(max_document, hd) + panel_floats(hd, max_document) +
+              kQueries * max_document);
 }
 
 void Attention::reserve(int64_t max_document) {
@@ -52,9 +58,12 @@ Attention::Piece Attention::piece_of(std::span<const int64_t> begins, int64_t in
   piece.kv_head = index % shape_.config.n_kv_heads;
   piece.n = begins.back();
   piece.thread = thread;
-  piece.turned = scratch_.data() + thread * scratch_floats(max_document_);
-  piece.more_turned = piece.turned + shape_.config.head_dim * max_document_;
-  piece.scores = piece.more_turned + shape_.config.head_dim * max_document_;
+  const int64_t hd = shape_.config.head_dim;
+  piece.keys = scratch_.data() + thread * scratch_floats(max_document_);
+  piece.values = piece.keys + panel_floats(max_document_, hd);
+  piece.turned_keys = piece.values + panel_floats(max_document_, hd);
+  piece.turned_values = piece.turned_keys + panel_floats(hd, max_document_);
+  piece.scores = piece.turned_values + panel_floats(hd, max_document_);
   piece.dscores = piece.scores + kQueries * max_document_;
   RECKON_CHECK(piece.length <= max_document_);
   return piece;
@@ -83,8 +92,8 @@ void Attention::forward_piece(const Piece& p, const float* qkv, float* out, floa
   const int64_t group = c.n_heads / c.n_kv_heads;
   const float* rows = qkv + p.begin * stride;
   const float* keys = rows + c.q_dim() + p.kv_head * hd;
-  const float* values = keys + c.kv_dim();
-  transpose_here(keys, stride, p.length, hd, p.turned, p.length);
+  pack_turned_here(keys, stride, p.length, hd, p.turned_keys);
+  pack_here(keys + c.kv_dim(), stride, p.length, hd, p.values);
   for (int64_t first = 0; first < p.length; first += kQueries) {
     const int64_t n_queries = std::min(kQueries, p.length - first);
     const int64_t n_keys = first + n_queries;
@@ -92,8 +101,9 @@ void Attention::forward_piece(const Piece& p, const float* qkv, float* out, floa
       ops_.gemm_here({.a = rows + first * stride + head * hd,
                       .a_row_stride = stride,
                       .a_depth_stride = 1,
-                      .b = p.turned,
-                      .b_stride = p.length,
+                      .b = p.turned_keys,
+                      .b_stride = kPanel,
+                      .b_panel_stride = kPanel * hd,
                       .out = p.scores,
                       .out_stride = n_keys,
                       .rows = n_queries,
@@ -110,8 +120,9 @@ void Attention::forward_piece(const Piece& p, const float* qkv, float* out, floa
       ops_.gemm_here({.a = p.scores,
                       .a_row_stride = n_keys,
                       .a_depth_stride = 1,
-                      .b = values,
-                      .b_stride = stride,
+                      .b = p.values,
+                      .b_stride = kPanel,
+                      .b_panel_stride = kPanel * p.length,
                       .out = out + (p.begin + first) * c.q_dim() + head * hd,
                       .out_stride = c.q_dim(),
                       .rows = n_queries,
@@ -136,8 +147,9 @@ void Attention::backward_piece(const Piece& p, const float* qkv, const float* ro
   float* drows = dqkv + p.begin * stride;
   float* dkeys = drows + key_column;
   float* dvalues = dkeys + c.kv_dim();
-  transpose_here(keys, stride, p.length, hd, p.turned, p.length);
-  transpose_here(keys + c.kv_dim(), stride, p.length, hd, p.more_turned, p.length);
+  pack_here(keys, stride, p.length, hd, p.keys);
+  pack_turned_here(keys, stride, p.length, hd, p.turned_keys);
+  pack_turned_here(keys + c.kv_dim(), stride, p.length, hd, p.turned_values);
   for (int64_t i = 0; i < p.length; ++i) {
     std::memset(dkeys + i * stride, 0, static_cast<size_t>(hd) * sizeof(float));
     std::memset(dvalues + i * stride, 0, static_cast<size_t>(hd) * sizeof(float));
@@ -148,21 +160,21 @@ void Attention::backward_piece(const Piece& p, const float* qkv, const float* ro
     for (int64_t head = p.kv_head * group; head < (p.kv_head + 1) * group; ++head) {
       const float* queries = rows + first * stride + head * hd;
       const float* dblock = dout + (p.begin + first) * c.q_dim() + head * hd;
-      // [n_queries, n_keys] = rows of head_dim times turned [head_dim, length].
+      // [n_queries, n_keys] = rows of head_dim times turned keys or values.
       const auto scores_of = [&](const float* a, int64_t a_stride, const float* b, float* scores) {
-        ops_.gemm_here(
-            {a, a_stride, 1, b, p.length, scores, n_keys, n_queries, n_keys, hd, false, nullptr},
-            p.thread);
+        ops_.gemm_here({a, a_stride, 1, b, kPanel, kPanel * hd, scores, n_keys, n_queries, n_keys,
+                        hd, false, nullptr},
+                       p.thread);
       };
       // [n_keys, head_dim] += scores^T times rows of head_dim.
       const auto add_turned = [&](const float* scores, const float* b, int64_t b_stride,
                                   float* to) {
-        ops_.gemm_here(
-            {scores, 1, n_keys, b, b_stride, to, stride, n_keys, hd, n_queries, true, nullptr},
-            p.thread);
+        ops_.gemm_here({scores, 1, n_keys, b, b_stride, kPanel, to, stride, n_keys, hd, n_queries,
+                        true, nullptr},
+                       p.thread);
       };
-      scores_of(queries, stride, p.turned, p.scores);
-      scores_of(dblock, c.q_dim(), p.more_turned, p.dscores);
+      scores_of(queries, stride, p.turned_keys, p.scores);
+      scores_of(dblock, c.q_dim(), p.turned_values, p.dscores);
       const float* stats = row_stats + 2 * (head * p.n + p.begin + first);
       for (int64_t q = 0; q < n_queries; ++q) {
         float* probabilities = p.scores + q * n_keys;
@@ -172,9 +184,10 @@ void Attention::backward_piece(const Piece& p, const float* qkv, const float* ro
       }
       add_turned(p.scores, dblock, c.q_dim(), dvalues);
       add_turned(p.dscores, queries, stride, dkeys);
-      ops_.gemm_here({p.dscores, n_keys, 1, keys, stride, drows + first * stride + head * hd,
-                      stride, n_queries, hd, n_keys, false, nullptr},
-                     p.thread);
+      ops_.gemm_here(
+          {p.dscores, n_keys, 1, p.keys, kPanel, kPanel * p.length,
+           drows + first * stride + head * hd, stride, n_queries, hd, n_keys, false, nullptr},
+          p.thread);
     }
   }
 }

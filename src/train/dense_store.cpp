@@ -41,6 +41,7 @@ void DenseStore::add_gradient(int64_t layer, LayerMatrix matrix, const float* dy
              .a_depth_stride = size.rows,
              .b = x,
              .b_stride = size.cols,
+             .b_panel_stride = kernels::kPanelColumns,
              .out = gradients() + place,
              .out_stride = size.cols,
              .rows = size.rows,

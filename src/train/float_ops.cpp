@@ -7,11 +7,11 @@
 namespace reckon::train {
 namespace {
 
-// A piece of a product: its rows of a (96 KiB at a depth of 256) stay in the second cache while
-// the panels of b pass; the columns only make more pieces than threads where there are few rows.
-constexpr int64_t kPieceRows = 96;
+// The most of a product that one piece computes: its rows are what a pass of the kernel packs.
+constexpr int64_t kPieceRows = kernels::kFloatGemmRows;
 constexpr int64_t kPieceColumns = 512;
 constexpr int64_t kVectorPiece = 4096;
+constexpr int64_t kPanel = kernels::kPanelColumns;
 
 int64_t pieces(int64_t n, int64_t size) { return (n + size - 1) / size; }
 
@@ -29,41 +29,61 @@ void FloatOps::gemm_here(kernels::FloatGemmArgs args, int thread) const {
 }
 
 void FloatOps::gemm(const kernels::FloatGemmArgs& args) const {
+  // Pieces of about the same size, in whole tiles and panels.
+  const int64_t down = pieces(args.rows, kPieceRows);
   const int64_t across = pieces(args.columns, kPieceColumns);
-  pool_.parallel_for(pieces(args.rows, kPieceRows) * across, [&](int64_t piece, int thread) {
-    const int64_t row = piece / across * kPieceRows;
-    const int64_t column = piece % across * kPieceColumns;
+  const int64_t n_rows = pieces(pieces(args.rows, down), 12) * 12;
+  const int64_t n_columns = pieces(pieces(args.columns, across), 32) * 32;
+  pool_.parallel_for(down * across, [&](int64_t piece, int thread) {
+    const int64_t row = piece / across * n_rows;
+    const int64_t column = piece % across * n_columns;
+    if (row >= args.rows || column >= args.columns) return;
     kernels::FloatGemmArgs part = args;
     part.a += row * args.a_row_stride;
-    part.b += column;
+    part.b += column / kernels::kPanelColumns * args.b_panel_stride;
     part.out += row * args.out_stride + column;
-    part.rows = std::min(kPieceRows, args.rows - row);
-    part.columns = std::min(kPieceColumns, args.columns - column);
+    part.rows = std::min(n_rows, args.rows - row);
+    part.columns = std::min(n_columns, args.columns - column);
     gemm_here(part, thread);
   });
 }
 
-void transpose_here(const float* in, int64_t in_stride, int64_t rows, int64_t columns, float* out,
-                    int64_t out_stride) {
-  constexpr int64_t kTile = 16;  // a cache line each way
-  for (int64_t r0 = 0; r0 < rows; r0 += kTile) {
-    const int64_t r1 = std::min(rows, r0 + kTile);
-    for (int64_t c0 = 0; c0 < columns; c0 += kTile) {
-      const int64_t c1 = std::min(columns, c0 + kTile);
-      for (int64_t c = c0; c < c1; ++c) {
-        for (int64_t r = r0; r < r1; ++r) out[c * out_stride + r] = in[r * in_stride + c];
-      }
+void pack_here(const float* w, int64_t stride, int64_t rows, int64_t columns, float* panels) {
+  for (int64_t column = 0; column < columns; column += kPanel) {
+    const int64_t n = std::min(kPanel, columns - column);
+    for (int64_t row = 0; row < rows; ++row, panels += kPanel) {
+      const float* from = w + row * stride + column;
+      for (int64_t i = 0; i < n; ++i) panels[i] = from[i];
+      for (int64_t i = n; i < kPanel; ++i) panels[i] = 0;
     }
   }
 }
 
-void FloatOps::transpose(const float* in, int64_t in_stride, int64_t rows, int64_t columns,
-                         float* out) const {
-  constexpr int64_t kRows = 64;
-  pool_.parallel_for(pieces(rows, kRows), [&](int64_t piece, int) {
-    const int64_t row = piece * kRows;
-    transpose_here(in + row * in_stride, in_stride, std::min(kRows, rows - row), columns, out + row,
-                   rows);
+void pack_turned_here(const float* w, int64_t stride, int64_t rows, int64_t columns,
+                      float* panels) {
+  for (int64_t row = 0; row < rows; row += kPanel) {
+    const int64_t n = std::min(kPanel, rows - row);
+    for (int64_t column = 0; column < columns; ++column, panels += kPanel) {
+      const float* from = w + row * stride + column;
+      for (int64_t i = 0; i < n; ++i) panels[i] = from[i * stride];
+      for (int64_t i = n; i < kPanel; ++i) panels[i] = 0;
+    }
+  }
+}
+
+void FloatOps::pack(const float* w, int64_t rows, int64_t columns, float* panels) const {
+  pool_.parallel_for(pieces(columns, kPanel), [&](int64_t piece, int) {
+    const int64_t column = piece * kPanel;
+    pack_here(w + column, columns, rows, std::min(kPanel, columns - column),
+              panels + column * rows);
+  });
+}
+
+void FloatOps::pack_turned(const float* w, int64_t rows, int64_t columns, float* panels) const {
+  pool_.parallel_for(pieces(rows, kPanel), [&](int64_t piece, int) {
+    const int64_t row = piece * kPanel;
+    pack_turned_here(w + row * columns, columns, std::min(kPanel, rows - row), columns,
+                     panels + row * columns);
   });
 }
 

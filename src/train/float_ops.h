@@ -24,9 +24,10 @@ class FloatOps {
   // One product on the calling piece's thread.
   void gemm_here(kernels::FloatGemmArgs args, int thread) const;
 
-  // out [columns, rows] = in [rows, columns] with rows in_stride apart.
-  void transpose(const float* in, int64_t in_stride, int64_t rows, int64_t columns,
-                 float* out) const;
+  // A matrix w [rows, columns] packed as the second operand of products (FloatGemmArgs::b): of
+  // x w, panel_floats(rows, columns) floats, or turned, of x w^T, panel_floats(columns, rows).
+  void pack(const float* w, int64_t rows, int64_t columns, float* panels) const;
+  void pack_turned(const float* w, int64_t rows, int64_t columns, float* panels) const;
 
   // sum of x[i]^2 in double: chains of 4096 elements in float, joined in ascending order.
   double sum_of_squares(const float* x, int64_t n) const;
@@ -39,8 +40,13 @@ class FloatOps {
   mutable std::vector<float> scratch_;  // [n_threads, kFloatGemmScratch]
 };
 
-// The same on one thread. out's rows are out_stride apart.
-void transpose_here(const float* in, int64_t in_stride, int64_t rows, int64_t columns, float* out,
-                    int64_t out_stride);
+// Floats of [depth, columns] in panels.
+inline int64_t panel_floats(int64_t depth, int64_t columns) {
+  return (columns + kernels::kPanelColumns - 1) / kernels::kPanelColumns * kernels::kPanelColumns *
+         depth;
+}
+// The same two on the calling thread, of a matrix whose rows lie stride apart.
+void pack_here(const float* w, int64_t stride, int64_t rows, int64_t columns, float* panels);
+void pack_turned_here(const float* w, int64_t stride, int64_t rows, int64_t columns, float* panels);
 
 }  // namespace reckon::train

@@ -109,11 +109,16 @@ int64_t Network::place(float* data) {
     s.gate_up = carve.take(n * 2 * c.ffn_dim);
     states_.push_back(s);
   }
-  turned_qkv_ = carve.take(d * qkv);
-  turned_attn_output_ = carve.take(c.q_dim() * d);
-  turned_gate_up_ = carve.take(d * 2 * c.ffn_dim);
-  turned_down_ = carve.take(c.ffn_dim * d);
-  turned_output_ = carve.take(d * c.vocab_size);
+  turned_ = {.qkv = carve.take(panel_floats(d, qkv)),
+             .attn_output = carve.take(panel_floats(c.q_dim(), d)),
+             .gate_up = carve.take(panel_floats(d, 2 * c.ffn_dim)),
+             .down = carve.take(panel_floats(c.ffn_dim, d))};
+  straight_ = {.qkv = carve.take(panel_floats(qkv, d)),
+               .attn_output = carve.take(panel_floats(d, c.q_dim())),
+               .gate_up = carve.take(panel_floats(2 * c.ffn_dim, d)),
+               .down = carve.take(panel_floats(d, c.ffn_dim))};
+  turned_output_ = carve.take(panel_floats(d, c.vocab_size));
+  straight_output_ = carve.take(panel_floats(c.vocab_size, d));
   dx_ = carve.take(n * d);
   dmiddle_ = carve.take(n * d);
   activation_ = carve.take(n * c.ffn_dim);
@@ -164,13 +169,22 @@ void Network::forward_layers(const PackedBatch& batch, WeightStore& weights) {
   }
 }
 
-// W [out, in] -> [in, out]: products read the second operand's columns side by side.
-void Network::turn_weights(const LayerPointers& w) {
+// For X W^T.
+void Network::pack_forward(const LayerPointers& w) {
   const ModelConfig& c = shape_.config;
-  ops_->transpose(w.qkv, c.d_model, shape_.qkv_dim(), c.d_model, turned_qkv_);
-  ops_->transpose(w.attn_output, c.q_dim(), c.d_model, c.q_dim(), turned_attn_output_);
-  ops_->transpose(w.gate_up, c.d_model, 2 * c.ffn_dim, c.d_model, turned_gate_up_);
-  ops_->transpose(w.down, c.ffn_dim, c.d_model, c.ffn_dim, turned_down_);
+  ops_->pack_turned(w.qkv, shape_.qkv_dim(), c.d_model, turned_.qkv);
+  ops_->pack_turned(w.attn_output, c.d_model, c.q_dim(), turned_.attn_output);
+  ops_->pack_turned(w.gate_up, 2 * c.ffn_dim, c.d_model, turned_.gate_up);
+  ops_->pack_turned(w.down, c.d_model, c.ffn_dim, turned_.down);
+}
+
+// For dY W.
+void Network::pack_backward(const LayerPointers& w) {
+  const ModelConfig& c = shape_.config;
+  ops_->pack(w.qkv, shape_.qkv_dim(), c.d_model, straight_.qkv);
+  ops_->pack(w.attn_output, c.d_model, c.q_dim(), straight_.attn_output);
+  ops_->pack(w.gate_up, 2 * c.ffn_dim, c.d_model, straight_.gate_up);
+  ops_->pack(w.down, c.d_model, c.ffn_dim, straight_.down);
 }
 
 void Network::rotate(int64_t row, float* qkv, const std::vector<float>& table) const {
@@ -191,14 +205,14 @@ void Network::forward_layer(const PackedBatch& batch, const LayerPointers& w, La
   const int64_t n = batch.n_tokens();
   const int64_t d = c.d_model;
   const int64_t qkv = shape_.qkv_dim();
-  turn_weights(w);
+  pack_forward(w);
   ops_->pool().parallel_for(row_blocks(n), [&](int64_t block, int thread) {
     const RowBlock rows(block, n);
     for (int64_t i = rows.begin; i < rows.end(); ++i) {
       k.rms_norm(s.input + i * d, w.attn_norm, c.rms_epsilon, d, s.normed + i * d);
       if (w.qkv_bias != nullptr) copy_rows(w.qkv_bias, qkv, s.qkv + i * qkv);
     }
-    ops_->gemm_here(row_product(rows, s.normed, d, turned_qkv_, qkv, s.qkv, w.qkv_bias != nullptr),
+    ops_->gemm_here(row_product(rows, s.normed, d, turned_.qkv, qkv, s.qkv, w.qkv_bias != nullptr),
                     thread);
     for (int64_t i = rows.begin; i < rows.end(); ++i) rotate(i, s.qkv + i * qkv, cos_sin_);
   });
@@ -208,11 +222,11 @@ void Network::forward_layer(const PackedBatch& batch, const LayerPointers& w, La
     const int64_t f = c.ffn_dim;
     copy_rows(s.input + rows.begin * d, rows.n * d, s.middle + rows.begin * d);
     ops_->gemm_here(
-        row_product(rows, s.attended, c.q_dim(), turned_attn_output_, d, s.middle, true), thread);
+        row_product(rows, s.attended, c.q_dim(), turned_.attn_output, d, s.middle, true), thread);
     for (int64_t i = rows.begin; i < rows.end(); ++i) {
       k.rms_norm(s.middle + i * d, w.ffn_norm, c.rms_epsilon, d, s.normed2 + i * d);
     }
-    ops_->gemm_here(row_product(rows, s.normed2, d, turned_gate_up_, 2 * f, s.gate_up, false),
+    ops_->gemm_here(row_product(rows, s.normed2, d, turned_.gate_up, 2 * f, s.gate_up, false),
                     thread);
     float* activation = local_ + thread * local_floats();
     for (int64_t i = 0; i < rows.n; ++i) {
@@ -220,7 +234,7 @@ void Network::forward_layer(const PackedBatch& batch, const LayerPointers& w, La
       k.silu_mul(gate, gate + f, f, activation + i * f);
     }
     copy_rows(s.middle + rows.begin * d, rows.n * d, out + rows.begin * d);
-    kernels::FloatGemmArgs down = row_product(rows, activation, f, turned_down_, d, out, true);
+    kernels::FloatGemmArgs down = row_product(rows, activation, f, turned_.down, d, out, true);
     down.a = activation;
     ops_->gemm_here(down, thread);
   });
@@ -243,7 +257,7 @@ void Network::backward_ffn(const PackedBatch& batch, const LayerPointers& w, con
   ops_->pool().parallel_for(row_blocks(n), [&](int64_t block, int thread) {
     const RowBlock rows(block, n);
     float* local = local_ + thread * local_floats();
-    kernels::FloatGemmArgs product = row_product(rows, dx_, d, w.down, f, local, false);
+    kernels::FloatGemmArgs product = row_product(rows, dx_, d, straight_.down, f, local, false);
     product.out = local;
     ops_->gemm_here(product, thread);
     for (int64_t i = 0; i < rows.n; ++i) {
@@ -253,7 +267,7 @@ void Network::backward_ffn(const PackedBatch& batch, const LayerPointers& w, con
       ops_->training().silu_mul_backward(gate, gate + f, local + i * f, f, activation_ + row * f,
                                          dgate, dgate + f);
     }
-    product = row_product(rows, dgate_up_, 2 * f, w.gate_up, d, local, false);
+    product = row_product(rows, dgate_up_, 2 * f, straight_.gate_up, d, local, false);
     product.out = local;
     ops_->gemm_here(product, thread);
     copy_rows(dx_ + rows.begin * d, rows.n * d, dmiddle_ + rows.begin * d);
@@ -264,8 +278,9 @@ void Network::backward_ffn(const PackedBatch& batch, const LayerPointers& w, con
       ops_->training().rms_norm_backward(s.middle + row * d, w.ffn_norm, local + i * d,
                                          c.rms_epsilon, d, dmiddle_ + row * d, partial);
     }
-    ops_->gemm_here(row_product(rows, dmiddle_, d, w.attn_output, c.q_dim(), dattended_, false),
-                    thread);
+    ops_->gemm_here(
+        row_product(rows, dmiddle_, d, straight_.attn_output, c.q_dim(), dattended_, false),
+        thread);
   });
   if (dnorm != nullptr) add_partial_sums(n, d, dnorm);
 }
@@ -291,7 +306,7 @@ void Network::backward_qkv(const PackedBatch& batch, const LayerPointers& w, con
   ops_->pool().parallel_for(row_blocks(n), [&](int64_t block, int thread) {
     const RowBlock rows(block, n);
     float* local = local_ + thread * local_floats();
-    kernels::FloatGemmArgs product = row_product(rows, dqkv_, qkv, w.qkv, d, local, false);
+    kernels::FloatGemmArgs product = row_product(rows, dqkv_, qkv, straight_.qkv, d, local, false);
     product.out = local;
     ops_->gemm_here(product, thread);
     copy_rows(dmiddle_ + rows.begin * d, rows.n * d, dx_ + rows.begin * d);
@@ -314,6 +329,7 @@ void Network::backward_layer(const PackedBatch& batch, WeightStore& weights, int
     // Writes the next layer's input once more, with the same bits.
     forward_layer(batch, w, s, inputs_[static_cast<size_t>(layer) + 1]);
   }
+  pack_backward(w);
   const WeightStore::VectorGradients g = weights.vector_gradients(layer);
   backward_ffn(batch, w, s, g.ffn_norm);
   weights.add_gradient(layer, LayerMatrix::kDown, dx_, activation_, n);

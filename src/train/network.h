@@ -117,7 +117,8 @@ class Network {
   int64_t local_floats() const;
   void embed(const PackedBatch& batch, WeightStore& weights);
   void forward_layers(const PackedBatch& batch, WeightStore& weights);
-  void turn_weights(const LayerPointers& w);
+  void pack_forward(const LayerPointers& w);
+  void pack_backward(const LayerPointers& w);
   void forward_layer(const PackedBatch& batch, const LayerPointers& w, LayerState& s, float* out);
   void backward_layer(const PackedBatch& batch, WeightStore& weights, int64_t layer);
   void backward_ffn(const PackedBatch& batch, const LayerPointers& w, const LayerState& s,
@@ -148,11 +149,17 @@ class Network {
   FloatArena arena_;
   std::vector<float*> inputs_;      // [n_layers + 1], each [max_tokens, d_model]
   std::vector<LayerState> states_;  // one, or one a layer
-  float* turned_qkv_ = nullptr;     // weights with rows and columns exchanged
-  float* turned_attn_output_ = nullptr;
-  float* turned_gate_up_ = nullptr;
-  float* turned_down_ = nullptr;
+  // A layer's weights in panels (FloatOps::pack), turned for the way forward.
+  struct PackedLayer {
+    float* qkv = nullptr;
+    float* attn_output = nullptr;
+    float* gate_up = nullptr;
+    float* down = nullptr;
+  };
+  PackedLayer turned_;
+  PackedLayer straight_;
   float* turned_output_ = nullptr;
+  float* straight_output_ = nullptr;
   float* dx_ = nullptr;          // [n, d_model]: gradient by a layer's output, then by its input
   float* dmiddle_ = nullptr;     // [n, d_model]
   float* activation_ = nullptr;  // [n, ffn_dim]

@@ -23,7 +23,7 @@ struct RowBlock {
   int64_t end() const { return begin + n; }
 };
 
-// out [rows, n_out] (+)= a [rows, depth] b [depth, n_out], all without gaps, of the block's rows.
+// out [rows, n_out] (+)= a [rows, depth] b [depth, n_out] of the block's rows, b in panels.
 inline kernels::FloatGemmArgs row_product(const RowBlock& rows, const float* a, int64_t depth,
                                           const float* b, int64_t n_out, float* out,
                                           bool accumulate) {
@@ -31,7 +31,8 @@ inline kernels::FloatGemmArgs row_product(const RowBlock& rows, const float* a, 
           .a_row_stride = depth,
           .a_depth_stride = 1,
           .b = b,
-          .b_stride = n_out,
+          .b_stride = kernels::kPanelColumns,
+          .b_panel_stride = kernels::kPanelColumns * depth,
           .out = out + rows.begin * n_out,
           .out_stride = n_out,
           .rows = rows.n,

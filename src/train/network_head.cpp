@@ -49,7 +49,8 @@ void Network::head(const PackedBatch& batch, WeightStore& weights, const Logprob
   if (wants_entropy) {
     entropy_rows_.resize(static_cast<size_t>(ops_->pool().n_threads() * c.vocab_size));
   }
-  ops_->transpose(weights.output(), d, c.vocab_size, d, turned_output_);
+  ops_->pack_turned(weights.output(), c.vocab_size, d, turned_output_);
+  if (gradient != nullptr) ops_->pack(weights.output(), c.vocab_size, d, straight_output_);
   ops_->pool().parallel_for(row_blocks(n), [&](int64_t block, int) {
     const RowBlock rows(block, n);
     for (int64_t i = rows.begin; i < rows.end(); ++i) {
@@ -64,7 +65,8 @@ void Network::head(const PackedBatch& batch, WeightStore& weights, const Logprob
                 .a_row_stride = d,
                 .a_depth_stride = 1,
                 .b = turned_output_,
-                .b_stride = c.vocab_size,
+                .b_stride = kernels::kPanelColumns,
+                .b_panel_stride = kernels::kPanelColumns * d,
                 .out = logits_,
                 .out_stride = c.vocab_size,
                 .rows = count,
@@ -77,8 +79,9 @@ void Network::head(const PackedBatch& batch, WeightStore& weights, const Logprob
     ops_->gemm({.a = logits_,
                 .a_row_stride = c.vocab_size,
                 .a_depth_stride = 1,
-                .b = weights.output(),
-                .b_stride = d,
+                .b = straight_output_,
+                .b_stride = kernels::kPanelColumns,
+                .b_panel_stride = kernels::kPanelColumns * c.vocab_size,
                 .out = dhead_in_ + first * d,
                 .out_stride = d,
                 .rows = count,
@@ -92,6 +95,7 @@ void Network::head(const PackedBatch& batch, WeightStore& weights, const Logprob
                   .a_depth_stride = c.vocab_size,
                   .b = head_in_ + first * d,
                   .b_stride = d,
+                  .b_panel_stride = kernels::kPanelColumns,
                   .out = doutput,
                   .out_stride = d,
                   .rows = c.vocab_size,

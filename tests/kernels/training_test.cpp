@@ -30,7 +30,7 @@ std::vector<Named> vector_kernels() {
 
 struct Product {
   int64_t rows, columns, depth;
-  bool a_row_major, accumulate;
+  bool a_row_major, accumulate, b_packed;
 };
 
 std::vector<float> run(const TrainingKernels& kernels, const Product& p,
@@ -42,7 +42,8 @@ std::vector<float> run(const TrainingKernels& kernels, const Product& p,
                 .a_row_stride = p.a_row_major ? p.depth + 3 : 1,
                 .a_depth_stride = p.a_row_major ? 1 : p.rows + 3,
                 .b = b.data(),
-                .b_stride = p.columns + 5,
+                .b_stride = p.b_packed ? 16 : p.columns + 5,
+                .b_panel_stride = p.b_packed ? 16 * p.depth + 16 : 16,
                 .out = out.data(),
                 .out_stride = p.columns + 2,
                 .rows = p.rows,
@@ -55,13 +56,19 @@ std::vector<float> run(const TrainingKernels& kernels, const Product& p,
 
 TEST(TrainingGemm, EveryTableAndShapeHasTheScalarBitsAndTheyAreRight) {
   Random random(3);
-  for (const int64_t rows : {1, 2, 3, 5, 12, 13, 31}) {
-    for (const int64_t columns : {1, 15, 16, 31, 32, 47, 70}) {
-      for (const int64_t depth : {1, 7, 255, 256, 300}) {
+  for (const int64_t rows : {1, 2, 3, 5, 12, 13, 200}) {
+    for (const int64_t columns : {1, 15, 16, 17, 32, 33, 70}) {
+      for (const int64_t depth : {1, 7, 256, 300}) {
         for (const bool row_major : {true, false}) {
-          const Product p{rows, columns, depth, row_major, (rows + columns) % 2 == 0};
+          const Product p{
+              rows, columns, depth, row_major, (rows + columns) % 2 == 0, (rows + depth) % 2 == 0};
           const std::vector<float> a = random_floats(random, (rows + 3) * (depth + 3));
-          const std::vector<float> b = random_floats(random, depth * (columns + 5));
+          const std::vector<float> b =
+              random_floats(random, (columns + 15) / 16 * 16 * (depth + 1) + 5 * depth);
+          const auto b_at = [&](int64_t k, int64_t j) {
+            return p.b_packed ? b[j / 16 * (16 * depth + 16) + 16 * k + j % 16]
+                              : b[k * (columns + 5) + j];
+          };
           const std::vector<float> before = random_floats(random, rows * (columns + 2));
           const std::vector<float> expected = run(scalar_kernels(), p, a, b, before);
           for (int64_t i = 0; i < rows; ++i) {
@@ -70,8 +77,8 @@ TEST(TrainingGemm, EveryTableAndShapeHasTheScalarBitsAndTheyAreRight) {
               double size = std::fabs(sum);
               for (int64_t k = 0; k < depth; ++k) {
                 const double x = row_major ? a[i * (depth + 3) + k] : a[k * (rows + 3) + i];
-                sum += x * b[k * (columns + 5) + j];
-                size += std::fabs(x * b[k * (columns + 5) + j]);
+                sum += x * b_at(k, j);
+                size += std::fabs(x * b_at(k, j));
               }
               ASSERT_NEAR(expected[i * (columns + 2) + j], sum, 1e-5 * size);
             }

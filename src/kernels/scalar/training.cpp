@@ -11,7 +11,9 @@ void gemm(const FloatGemmArgs& g) noexcept {
     for (int64_t j = 0; j < g.columns; ++j) {
       float sum = g.accumulate ? g.out[i * g.out_stride + j] : 0.0f;
       for (int64_t k = 0; k < g.depth; ++k) {
-        sum = fused(g.a[i * g.a_row_stride + k * g.a_depth_stride], g.b[k * g.b_stride + j], sum);
+        const float y =
+            g.b[j / kPanelColumns * g.b_panel_stride + k * g.b_stride + j % kPanelColumns];
+        sum = fused(g.a[i * g.a_row_stride + k * g.a_depth_stride], y, sum);
       }
       g.out[i * g.out_stride + j] = sum;
     }

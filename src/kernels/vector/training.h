@@ -10,14 +10,20 @@ namespace {
 
 // ---- products ----
 
-// kRows x 16 kVectors outputs over one panel of b, [depth, 16 kVectors] without gaps. Rows of a
-// are reached from every third one, so that few registers hold addresses (x86 scales an index by
-// up to 8 bytes).
-template <class V, int kRows, int kVectors, bool kRowMajor>
-inline void training_tile(const FloatGemmArgs& g, const float* a, const float* panel, int64_t depth,
+// A piece of b, depth deep: panels of sixteen columns without gaps, panel_stride floats apart.
+struct TrainingPanels {
+  const float* data;
+  int64_t panel_stride;
+};
+
+// kRows x 16 kVectors outputs. a is read where it lies, its rows reached from every third one so
+// that few registers hold addresses (x86 scales an index by up to 8), or packed as
+// [depth, kRows].
+template <class V, int kRows, int kVectors, bool kPacked>
+inline void training_tile(const FloatGemmArgs& g, const float* a, TrainingPanels b, int64_t depth,
                           float* out, int64_t n_columns, bool accumulate) {
   using Floats = typename V::Floats;
-  constexpr int kBases = (kRows + 2) / 3;
+  constexpr int kBases = kPacked ? 1 : (kRows + 2) / 3;
   const bool whole = n_columns == 16 * kVectors;
   Floats sums[kRows][kVectors];
   RECKON_UNROLL
@@ -34,23 +40,27 @@ inline void training_tile(const FloatGemmArgs& g, const float* a, const float* p
     }
   }
   const int64_t row_stride = g.a_row_stride;
-  const int64_t step = kRowMajor ? 1 : g.a_depth_stride;
   const float* bases[kBases];
   RECKON_UNROLL
-  for (int i = 0; i < kBases; ++i) bases[i] = a + 3 * i * (kRowMajor ? row_stride : 1);
+  for (int i = 0; i < kBases; ++i) bases[i] = a + 3 * i * row_stride;
+  // Without columns for the second vector its sums are thrown away.
+  const float* panels[kVectors];
+  RECKON_UNROLL
+  for (int v = 0; v < kVectors; ++v) {
+    panels[v] = b.data + (n_columns > 16 * v ? v * b.panel_stride : 0);
+  }
   for (int64_t k = 0; k < depth; ++k) {
-    Floats b[kVectors];
+    Floats y[kVectors];
     RECKON_UNROLL
-    for (int v = 0; v < kVectors; ++v) b[v] = V::load(panel + 16 * v);
+    for (int v = 0; v < kVectors; ++v) y[v] = V::load(panels[v] + 16 * k);
     RECKON_UNROLL
     for (int r = 0; r < kRows; ++r) {
-      const Floats x = V::set(bases[r / 3][r % 3 * (kRowMajor ? row_stride : 1)]);
+      const Floats x = V::set(kPacked ? bases[0][r] : bases[r / 3 % kBases][r % 3 * row_stride]);
       RECKON_UNROLL
-      for (int v = 0; v < kVectors; ++v) sums[r][v] = V::fma(x, b[v], sums[r][v]);
+      for (int v = 0; v < kVectors; ++v) sums[r][v] = V::fma(x, y[v], sums[r][v]);
     }
     RECKON_UNROLL
-    for (int i = 0; i < kBases; ++i) bases[i] += step;
-    panel += 16 * kVectors;
+    for (int i = 0; i < kBases; ++i) bases[i] += kPacked ? kRows : 1;
   }
   RECKON_UNROLL
   for (int r = 0; r < kRows; ++r) {
@@ -67,33 +77,73 @@ inline void training_tile(const FloatGemmArgs& g, const float* a, const float* p
   }
 }
 
-template <class V, bool kRowMajor>
-inline void training_panel(const FloatGemmArgs& g, int64_t k, int64_t depth, int64_t column,
-                           int64_t n_columns) {
-  constexpr int kRows = V::kTrainingRows;
+// Calls body.template operator()<n>(row) for the tiles of n_rows rows: the widest, threes, ones.
+template <class V, class Body>
+inline void for_row_tiles(int64_t n_rows, const Body& body) {
+  int64_t row = 0;
+  for (; row + V::kTrainingRows <= n_rows; row += V::kTrainingRows) {
+    body.template operator()<V::kTrainingRows>(row);
+  }
+  for (; row + 3 <= n_rows; row += 3) body.template operator()<3>(row);
+  for (; row < n_rows; ++row) body.template operator()<1>(row);
+}
+
+// Rows of a whose depth runs in strides, tile after tile as [depth, rows of the tile].
+template <class V>
+inline void pack_training_rows(const FloatGemmArgs& g, const float* a, int64_t n_rows,
+                               int64_t depth, float* to) {
+  for_row_tiles<V>(n_rows, [&]<int kRows>(int64_t row) {
+    float* tile = to + row * depth;
+    for (int64_t k = 0; k < depth; ++k) {
+      const float* from = a + k * g.a_depth_stride + row;
+      RECKON_UNROLL
+      for (int r = 0; r < kRows; ++r) tile[k * kRows + r] = from[r];
+    }
+  });
+}
+
+// Sixteen columns of b that lie in rows, as a panel.
+template <class V>
+inline void pack_training_panel(const FloatGemmArgs& g, int64_t k, int64_t depth, int64_t column,
+                                float* to) {
+  const float* from = g.b + column / 16 * g.b_panel_stride + k * g.b_stride;
+  const int64_t left = g.columns - column;
+  for (int64_t i = 0; i < depth; ++i) {
+    const float* row = from + i * g.b_stride;
+    V::store(to + 16 * i, left >= 16 ? V::load(row) : load_n<V>(row, left > 0 ? left : 0));
+  }
+}
+
+// One pass: all columns of some rows, some of the depth.
+template <class V, bool kPacked>
+inline void training_pass(const FloatGemmArgs& g, const float* a, float* out, int64_t n_rows,
+                          int64_t k, int64_t depth) {
   constexpr int kVectors = V::kTrainingVectors;
   const bool accumulate = g.accumulate || k > 0;
-  const float* a = g.a + k * g.a_depth_stride;
-  float* out = g.out + column;
-  int64_t row = 0;
-  for (; row + kRows <= g.rows; row += kRows) {
-    training_tile<V, kRows, kVectors, kRowMajor>(g, a + row * g.a_row_stride, g.scratch, depth,
-                                                 out + row * g.out_stride, n_columns, accumulate);
-  }
-  for (; row + 3 <= g.rows; row += 3) {
-    training_tile<V, 3, kVectors, kRowMajor>(g, a + row * g.a_row_stride, g.scratch, depth,
-                                             out + row * g.out_stride, n_columns, accumulate);
-  }
-  for (; row < g.rows; ++row) {
-    training_tile<V, 1, kVectors, kRowMajor>(g, a + row * g.a_row_stride, g.scratch, depth,
-                                             out + row * g.out_stride, n_columns, accumulate);
+  const bool b_is_packed = g.b_stride == kPanelColumns;
+  for (int64_t column = 0; column < g.columns; column += 16 * kVectors) {
+    const int64_t left = g.columns - column;
+    const int64_t n_columns = left < 16 * kVectors ? left : 16 * kVectors;
+    TrainingPanels b = {g.b + column / 16 * g.b_panel_stride + k * 16, g.b_panel_stride};
+    if (!b_is_packed) {
+      b = {g.scratch, 16 * depth};
+      RECKON_UNROLL
+      for (int v = 0; v < kVectors; ++v) {
+        if (n_columns <= 16 * v) break;
+        pack_training_panel<V>(g, k, depth, column + 16 * v, g.scratch + v * 16 * depth);
+      }
+    }
+    for_row_tiles<V>(n_rows, [&]<int kRows>(int64_t row) {
+      training_tile<V, kRows, kVectors, kPacked>(g, a + row * (kPacked ? depth : g.a_row_stride), b,
+                                                 depth, out + row * g.out_stride + column,
+                                                 n_columns, accumulate);
+    });
   }
 }
 
 template <class V>
 void training_gemm(const FloatGemmArgs& g) noexcept {
-  constexpr int64_t kColumns = 16 * V::kTrainingVectors;
-  static_assert(kColumns <= kFloatGemmColumns);
+  static_assert(16 * V::kTrainingVectors <= kFloatGemmColumns);
   if (g.depth == 0 && !g.accumulate) {
     for (int64_t i = 0; i < g.rows; ++i) {
       for (int64_t j = 0; j < g.columns; ++j) g.out[i * g.out_stride + j] = 0.0f;
@@ -101,24 +151,16 @@ void training_gemm(const FloatGemmArgs& g) noexcept {
   }
   for (int64_t k = 0; k < g.depth; k += kFloatGemmDepth) {
     const int64_t depth = g.depth - k < kFloatGemmDepth ? g.depth - k : kFloatGemmDepth;
-    for (int64_t column = 0; column < g.columns; column += kColumns) {
-      const int64_t left = g.columns - column;
-      const int64_t n_columns = left < kColumns ? left : kColumns;
-      for (int64_t i = 0; i < depth; ++i) {
-        const float* from = g.b + (k + i) * g.b_stride + column;
-        float* to = g.scratch + i * kColumns;
-        RECKON_UNROLL
-        for (int v = 0; v < V::kTrainingVectors; ++v) {
-          const int64_t n = n_columns - 16 * v;
-          V::store(to + 16 * v,
-                   n >= 16 ? V::load(from + 16 * v) : load_n<V>(from + 16 * v, n > 0 ? n : 0));
-        }
-      }
-      if (g.a_depth_stride == 1) {
-        training_panel<V, true>(g, k, depth, column, n_columns);
-      } else {
-        training_panel<V, false>(g, k, depth, column, n_columns);
-      }
+    const float* a = g.a + k * g.a_depth_stride;
+    if (g.a_depth_stride == 1) {
+      training_pass<V, false>(g, a, g.out, g.rows, k, depth);
+      continue;
+    }
+    float* packed = g.scratch + kFloatGemmDepth * kFloatGemmColumns;
+    for (int64_t row = 0; row < g.rows; row += kFloatGemmRows) {
+      const int64_t n_rows = g.rows - row < kFloatGemmRows ? g.rows - row : kFloatGemmRows;
+      pack_training_rows<V>(g, a + row, n_rows, depth, packed);
+      training_pass<V, true>(g, packed, g.out + row * g.out_stride, n_rows, k, depth);
     }
   }
 }

@@ -42,7 +42,9 @@ std::string fill_two(std::string_view pattern, const std::string& a, const std::
 }
 
 Problem calculation(Random& random, std::string_view kind, char operation, int64_t a, int64_t b) {
-  Problem problem{.kind = kind, .rule = "number"};
+  Problem problem;
+  problem.kind = kind;
+  problem.rule = "number";
   const std::string symbols = fmt::format("{}{}{}", a, operation, bracketed(b));
   problem.question =
       random.chance(35)
@@ -176,7 +178,9 @@ Problem fraction_of_number(Random& random) {
   static const Wordings wordings = {"What is {}/{} of {}?", "Find {}/{} of {}.",
                                     "How much is {}/{} of {}?", "Calculate {}/{} of {}.",
                                     "What's {}/{} of {}?"};
-  Problem problem{.kind = "fraction", .rule = "number"};
+  Problem problem;
+  problem.kind = "fraction";
+  problem.rule = "number";
   problem.question = casual(random, fill(random.pick(wordings), {std::to_string(a),
                                                                  std::to_string(b),
                                                                  std::to_string(n)}));
@@ -196,7 +200,9 @@ Problem fraction_calculation(Random& random) {
   const char operation = random.pick(std::string_view("+-*"));
   if (operation == '-' && a * d < c * b) return fraction_calculation(random);
   const std::string symbols = fmt::format("{}/{} {} {}/{}", a, b, operation, c, d);
-  Problem problem{.kind = "fraction", .rule = "number"};
+  Problem problem;
+  problem.kind = "fraction";
+  problem.rule = "number";
   static const Wordings wordings = {"What is {}?", "Compute {}.", "{} =", "Calculate {}.",
                                     "How much is {}?", "What is {} in lowest terms?",
                                     "Work out {} as a fraction."};
@@ -229,7 +235,9 @@ Problem lowest_terms(Random& random) {
   const std::string symbols = fmt::format("{}/{}", a * factor, b * factor);
   static const Wordings wordings = {"Simplify {}.", "Reduce {} to lowest terms.",
                                     "Write {} in lowest terms.", "What is {} in simplest form?"};
-  Problem problem{.kind = "fraction", .rule = "number"};
+  Problem problem;
+  problem.kind = "fraction";
+  problem.rule = "number";
   problem.question = casual(random, fill(random.pick(wordings), {symbols}));
   problem.content = "simplify " + symbols;
   Scratchpad work(random);
@@ -282,7 +290,9 @@ Problem make_expression(Random& random) {
   for (;;) {
     auto expression = Expression::draw(random, random.chance(50) ? 3 : 4);
     if (!expression) continue;
-    Problem problem{.kind = "expression", .rule = "number"};
+    Problem problem;
+  problem.kind = "expression";
+  problem.rule = "number";
     problem.content = expression->text();
     problem.question = ask_for_value(random, problem.content);
     problem.answer = std::to_string(expression->work_out(random, problem.thought));
@@ -298,8 +308,10 @@ Problem make_percent(Random& random) {
   const int64_t percent =
       random.chance(60) ? 5 * random.between(1, 20) : random.between(1, 99);
   const int64_t step = 100 / std::gcd(percent, int64_t{100});
-  const int64_t number = step * random.between(1, std::max<int64_t>(1, 1000 / step));
-  Problem problem{.kind = "percent", .rule = "number"};
+  const int64_t number = step * random.between(1, 2000 / step);
+  Problem problem;
+  problem.kind = "percent";
+  problem.rule = "number";
   problem.question = casual(random, fill(random.pick(of), {std::to_string(percent),
                                                           std::to_string(number)}));
   problem.content = fmt::format("{}% of {}", percent, number);

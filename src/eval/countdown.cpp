@@ -390,7 +390,9 @@ Problem make_countdown(Random& random, int n_numbers) {
       "Combine {} with + - * / to get {}, every number exactly once.",
       "Can you reach {1} using {0}, each once?",
   };
-  Problem problem{.kind = n_numbers == 3 ? "countdown3" : "countdown4", .rule = "countdown"};
+  Problem problem;
+  problem.kind = n_numbers == 3 ? "countdown3" : "countdown4";
+  problem.rule = "countdown";
   do {
     problem.numbers.clear();
     for (int i = 0; i < n_numbers; ++i) problem.numbers.push_back(random.between(1, 99));

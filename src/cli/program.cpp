@@ -74,6 +74,8 @@ Program::Program()
   add_verify_command(*this);
   add_show_command(*this);
   add_tokenize_command(*this);
+  add_tokenizer_command(*this);
+  add_recipe_command(*this);
   add_convert_command(*this);
   add_quantize_command(*this);
   add_synth_command(*this);

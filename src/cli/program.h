@@ -27,6 +27,8 @@ void add_rm_command(Program& program);
 void add_verify_command(Program& program);
 void add_show_command(Program& program);
 void add_tokenize_command(Program& program);
+void add_tokenizer_command(Program& program);
+void add_recipe_command(Program& program);
 void add_convert_command(Program& program);
 void add_quantize_command(Program& program);
 void add_synth_command(Program& program);

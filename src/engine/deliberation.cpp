@@ -41,6 +41,9 @@ void Deliberation::poll(bool cancel, bool answer_now, int wait_ms) {
   for (const auto& member : members_) {
     member->path.poll();
     for (Path::Output& output : member->path.take_released()) {
+      if (const auto* text = std::get_if<TextDelta>(&output.what); text && request_.paths.n > 1) {
+        send(PathTextEvent{.path = member->index, .part = text->part, .text = text->text});
+      }
       member->output.push_back(std::move(output));
     }
     if (!decided_) verify(*member, wait_ms);

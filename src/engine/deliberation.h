@@ -37,8 +37,9 @@ class Deliberation {
 
  private:
   struct Member {
-    explicit Member(Engine& engine, const Request& request, int64_t index)
-        : path(engine, request, index) {}
+    Member(Engine& engine, const Request& request, int64_t number)
+        : index(number), path(engine, request, number) {}
+    const int64_t index;
     Path path;
     PathReport report;
     std::optional<Verifier> verifier;

@@ -19,7 +19,7 @@ constexpr size_t kMaxStopStrings = 64;
 constexpr size_t kMaxStopBytes = 1024;
 
 // With more sequences than that a step's time grows with every token: a guess doesn't pay.
-constexpr int64_t kMaxGuessing = 2;
+constexpr int64_t kMaxGuessing = Draft::kSequences;
 
 using Milliseconds = std::chrono::duration<double, std::milli>;
 
@@ -61,6 +61,7 @@ struct Engine::Active {
   ThoughtEnd thought_end = ThoughtEnd::kNone;
   int64_t n_computed = 0;  // tokens that went through the model for it
   double joules = 0;
+  std::optional<AnswerConstraint> constraint;  // from the time when it is known to the engine
   bool finished = false;
   bool reported = false;  // its FinishedEvent has been taken
 
@@ -97,8 +98,11 @@ Result<std::unique_ptr<Engine>> Engine::create(std::unique_ptr<Decoder> decoder,
         fmt::format("sequences at once: expected at least 1, found {}", options.max_running));
   }
   const int64_t context = options.context_length == 0 ? limit : options.context_length;
-  return std::unique_ptr<Engine>(new Engine(std::move(decoder), std::move(tokenizer),
+  std::unique_ptr<Engine> engine(new Engine(std::move(decoder), std::move(tokenizer),
                                             std::move(chat_template), options, context));
+  engine->constraints_ =
+      std::make_unique<AnswerConstraints>(engine->tokenizer_, engine->marks_, engine->stop_tokens_);
+  return engine;
 } catch (const std::bad_alloc&) {
   return failed("out of memory for the engine");
 }
@@ -173,6 +177,7 @@ Status Engine::check(const Request& request) const {
 
 Result<RequestId> Engine::submit(Request request, EventSink sink) try {
   RECKON_RETURN_IF_ERROR(check(request));
+  if (request.constraint != nullptr) constraints_->prepare();
   if (request.deliberates()) return submit_deliberation(std::move(request), std::move(sink));
   ThinkingOptions thinking{.start = request.thinking,
                            .marks = marks_,
@@ -235,6 +240,9 @@ void Engine::accept_submitted() {
       scheduler_.publish(&parent->second->sequence);
     }
     scheduler_.add(&active.sequence);
+    if (active.request.constraint != nullptr) {
+      active.constraint.emplace(*constraints_, active.request.constraint, active.tracker);
+    }
     active.send(StartedEvent{});
     close_thought_if_due(active);  // a budget of 0
   }
@@ -264,13 +272,23 @@ void Engine::guess() {
     if (active->request.max_tokens) {
       room = std::min(room, *active->request.max_tokens - active->n_generated - 1);
     }
-    const std::span<const TokenId> guess = active->guesser.guess(sequence.tokens, room);
+    const std::span<const TokenId> guess = guess_for(*active, room);
     sequence.guess.assign(guess.begin(), guess.end());
   }
 }
 
+std::span<const TokenId> Engine::guess_for(Active& active, int64_t n_max) {
+  if (draft_ == nullptr) return active.guesser.guess(active.sequence.tokens, n_max);
+  return draft_->guess({.id = active.id,
+                        .tokens = active.sequence.tokens,
+                        .n_prompt = active.n_prompt,
+                        .sampling = &active.request.sampling,
+                        .n_max = n_max},
+                       sampler_, tokenizer_->vocab_size());
+}
+
 void Engine::run_batch() {
-  if (guess_ngrams_) guess();
+  if (guess_ngrams_ || draft_ != nullptr) guess();
   const std::vector<Scheduler::Share> batch = scheduler_.plan();
   if (batch.empty()) return;
   steps_.clear();
@@ -324,6 +342,22 @@ void Engine::run_batch() {
   }
 }
 
+// What the next token may be, empty for anything; false when the request has ended instead.
+bool Engine::constrain(Active& active, std::span<const uint64_t>& allowed) {
+  if (!active.constraint) return true;
+  const auto bits = active.constraint->allowed(active.tracker);
+  if (!bits.ok()) {
+    finish(active, FinishReason::kError, bits.error().message);
+    return false;
+  }
+  allowed = *bits;
+  // A vocabulary without an end token: the answer is whole and nothing may follow.
+  const bool over = !allowed.empty() && std::all_of(allowed.begin(), allowed.end(),
+                                                    [](uint64_t word) { return word == 0; });
+  if (over) finish(active, FinishReason::kStop);
+  return !over;
+}
+
 // logits [1 + n_guessed, vocab_size of the model]: a token is sampled from each row as long as all
 // that the row's computation took for granted has come true.
 void Engine::take_logits(Active& active, std::span<const float> logits, int64_t n_guessed) {
@@ -338,7 +372,9 @@ void Engine::take_logits(Active& active, std::span<const float> logits, int64_t 
   do {
     const std::span<const float> row = logits.subspan(static_cast<size_t>(n_true) * row_size)
                                            .first(static_cast<size_t>(tokenizer_->vocab_size()));
-    SampledToken sampled = sample(active, row);
+    std::span<const uint64_t> allowed;
+    if (!constrain(active, allowed)) break;
+    SampledToken sampled = sample(active, row, allowed);
     if (active.tracker.below_minimum() &&
         (sampled.token == active.tracker.close_token() || ends_turn(sampled.token))) {
       force(active, active.tracker.lengthening_tokens());
@@ -356,23 +392,28 @@ void Engine::take_logits(Active& active, std::span<const float> logits, int64_t 
     if (first) active.n_generated_by_first_logits = active.n_generated;
     close_thought_if_due(active);
   } while (!active.finished && sequence.n_pending() == 0);  // forced ones would be pending
-  active.guesser.learn(n_guessed, n_true);
+  if (draft_ != nullptr) {
+    draft_->learn(active.id, n_guessed, n_true);
+  } else {
+    active.guesser.learn(n_guessed, n_true);
+  }
   n_guessed_ += n_guessed;
   n_accepted_ += n_true;
 }
 
 // The next token of a sequence, with the thought's end made likelier when its budget runs out.
-SampledToken Engine::sample(Active& active, std::span<const float> logits) {
+SampledToken Engine::sample(Active& active, std::span<const float> logits,
+                            std::span<const uint64_t> allowed) {
   const SamplingParams& params = active.request.sampling;
   const SamplingHistory history{.tokens = active.sequence.tokens,
                                 .n_prompt = active.n_prompt - active.request.n_continued};
   const double bias = active.tracker.close_bias();
-  if (bias == 0) return sampler_.sample(params, logits, history);
+  if (bias == 0) return sampler_.sample(params, logits, history, allowed);
   SamplingParams biased = params;
   biased.logit_bias.push_back({active.tracker.close_token(), bias});
-  SampledToken sampled = sampler_.sample(biased, logits, history);
+  SampledToken sampled = sampler_.sample(biased, logits, history, allowed);
   if (sampled.token == active.tracker.close_token()) {
-    const bool own = sampler_.sample(params, logits, history).token == sampled.token;
+    const bool own = sampler_.sample(params, logits, history, allowed).token == sampled.token;
     active.thought_end = own ? ThoughtEnd::kOwn : ThoughtEnd::kBudget;
   }
   return sampled;
@@ -403,6 +444,10 @@ void Engine::take_token(Active& active, TokenId token, bool forced,
   send_text(active, deltas);
   if (active.stops.stopped()) {
     finish(active, FinishReason::kStop);
+  } else if (active.constraint && !active.constraint->follow(token, active.tracker)) {
+    // Only where a thought ends and goes on in one token, or its end was forced.
+    finish(active, FinishReason::kError,
+           "grammar: the text right behind the thought's end isn't what the grammar allows");
   } else if ((active.request.max_tokens && active.n_generated >= *active.request.max_tokens) ||
              active.sequence.n_tokens() >= context_length_) {
     finish(active, FinishReason::kLength);
@@ -508,6 +553,7 @@ void Engine::sweep_finished() {
       const std::lock_guard lock(mutex_);
       controls_.release(entry->first);
     }
+    if (draft_ != nullptr) draft_->forget(entry->first);
     entry = active_.erase(entry);
   }
 }

@@ -10,11 +10,15 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include "base/energy_meter.h"
 #include "base/result.h"
+#include "engine/answer_constraint.h"
 #include "engine/control_table.h"
+#include "engine/draft.h"
 #include "engine/deliberation.h"
 #include "engine/request.h"
 #include "engine/scheduler.h"
@@ -60,11 +64,17 @@ class Engine {
                                                 const EngineOptions& options);
   ~Engine();
 
+  // Guesses come from this smaller model from now on, rather than from n-grams. Its vocabulary must
+  // agree with the tokenizer's (tokens_agree). Before the first step.
+  void set_draft(std::unique_ptr<Draft> draft) { draft_ = std::move(draft); }
+
   // Queues a request. Any thread. Errors: kUsage naming the field (a prompt that fills the context
   // is refused with both numbers, never cut), kFailed when ControlTable::kSlots requests are in, or
   // kMaxDeliberations that deliberate. Those are several requests inside (engine/deliberation.h),
   // with one id and one stream of events outside.
   Result<RequestId> submit(Request request, EventSink sink);
+  // submit()'s errors of the request itself, without submitting. Any thread.
+  Status check(const Request& request) const;
   // Takes effect before the next step computes anything; false if the request has ended. Any
   // thread, signal handlers too.
   bool cancel(RequestId id) noexcept { return controls_.set(id, ControlTable::kCancel); }
@@ -91,16 +101,18 @@ class Engine {
          std::shared_ptr<const ChatTemplate> chat_template, const EngineOptions& options,
          int64_t context_length);
 
-  Status check(const Request& request) const;
   Status check_thinking(const Request& request) const;
   Result<RequestId> submit_deliberation(Request request, EventSink sink);
   void deliberate();
   void accept_submitted();
   void obey_controls();
   void guess();
+  std::span<const TokenId> guess_for(Active& active, int64_t n_max);
   void run_batch();
+  bool constrain(Active& active, std::span<const uint64_t>& allowed);
   void take_logits(Active& active, std::span<const float> logits, int64_t n_guessed);
-  SampledToken sample(Active& active, std::span<const float> logits);
+  SampledToken sample(Active& active, std::span<const float> logits,
+                      std::span<const uint64_t> allowed);
   void take_token(Active& active, TokenId token, bool forced,
                   std::optional<TokenLogprobs> logprobs);
   void close_thought_if_due(Active& active);
@@ -118,8 +130,10 @@ class Engine {
   ThinkMarks marks_;
   std::vector<TokenId> stop_tokens_;         // the template's, beside the tokenizer's own
   std::vector<std::string> stop_spellings_;  // the template's that are no tokens here
+  std::unique_ptr<AnswerConstraints> constraints_;
   int64_t context_length_;
   bool guess_ngrams_;
+  std::unique_ptr<Draft> draft_;  // may be null
   int64_t n_guessed_ = 0;
   int64_t n_accepted_ = 0;
   EnergyMeter energy_;

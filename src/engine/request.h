@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "reasoning/thinking_tracker.h"
+#include "sampling/grammar.h"
 #include "sampling/sampler.h"
 #include "sampling/sampling_params.h"
 #include "tokenizer/token.h"
@@ -81,6 +82,9 @@ struct Request {
   // End the answer before the first of these. They don't end the thought, where a model may well
   // mention them.
   std::vector<std::string> stop;
+  // What the answer must be; null: anything. The thought stays free, and the turn can end exactly
+  // where the grammar may. Requests that share the object share its masks.
+  std::shared_ptr<const Grammar> constraint;
   // Requests share cached prefixes only with those of the same salt.
   uint64_t cache_salt = 0;
 
@@ -100,15 +104,15 @@ struct Request {
 enum class Effort : uint8_t { kNone, kMinimal, kLow, kMedium, kHigh, kXhigh };
 // "none", "minimal", "low", "medium", "high", "xhigh"; empty for anything else.
 std::optional<Effort> parse_effort(std::string_view name);
-// Sets think_budget, and for kNone closing_sentence (docs/thinking.md has the table). The prompt and
-// max_tokens must be set.
+// Sets think_budget, and for kNone closing_sentence (docs/thinking.md has the table). The prompt
+// and max_tokens must be set.
 void apply_effort(Effort effort, int64_t context_length, Request& request);
 
 enum class FinishReason : uint8_t {
   kStop,       // the model ended its turn, or a stop string was met
   kLength,     // max_tokens, or the context is full
   kCancelled,  // cancel()
-  kError,      // the decoder failed
+  kError,      // the decoder failed, or the constraint can't be followed
 };
 // "stop", "length", "cancelled", "error".
 std::string_view finish_reason_name(FinishReason reason);
@@ -221,6 +225,13 @@ struct PathsEvent {
   std::string_view leader;  // the answer ahead; empty: none; valid during the call
   int64_t leader_votes = 0;
 };
+// What one path of several says, as it says it; the path that wins is told again, by TextEvents,
+// once that is known.
+struct PathTextEvent {
+  int64_t path = 0;
+  Part part = Part::kAnswer;
+  std::string_view text;  // valid during the call
+};
 struct FinishedEvent {
   FinishReason reason = FinishReason::kStop;
   ThoughtEnd thought_end = ThoughtEnd::kNone;
@@ -230,8 +241,8 @@ struct FinishedEvent {
   std::shared_ptr<const DeliberationReport> deliberation;  // null for requests without
 };
 
-using Event =
-    std::variant<StartedEvent, PrefillEvent, TokenEvent, TextEvent, PathsEvent, FinishedEvent>;
+using Event = std::variant<StartedEvent, PrefillEvent, TokenEvent, TextEvent, PathsEvent,
+                           PathTextEvent, FinishedEvent>;
 // Called on the thread that steps the engine; FinishedEvent comes last, once. Must not throw, step
 // the engine or destroy it; may submit and control.
 using EventSink = std::function<void(RequestId, const Event&)>;

@@ -52,6 +52,7 @@ ThinkingTracker::ThinkingTracker(std::shared_ptr<const Tokenizer> tokenizer,
 void ThinkingTracker::push(TokenId token, bool forced, std::vector<TextDelta>& out) {
   const State before = state_;
   const bool is_scaffold = forced && (closing_ || before != State::kThinking);
+  n_answer_bytes_ = 0;
   if (token != kNoToken && (token == open_id_ || token == close_id_)) {
     consume(decoder_.finish(), out);  // a character that the mark cut off
     if (state_ == State::kMayOpen && token == open_id_ &&
@@ -69,6 +70,14 @@ void ThinkingTracker::push(TokenId token, bool forced, std::vector<TextDelta>& o
     }
   }
   consume(decoder_.push(token), out);
+  if (before == State::kThinking && state_ == State::kAnswer && !decoder_.at_boundary()) {
+    // The mark ended in this token, and so a character begun behind it lies in this token too.
+    const std::string_view bytes = tokenizer_->bytes(token);
+    for (size_t i = bytes.size(); i-- > 0;) {
+      ++n_answer_bytes_;
+      if ((bytes[i] & 0xc0) != 0x80) break;
+    }
+  }
   count(before, is_scaffold);
   if (state_ == State::kThinking && !decoder_.at_boundary() &&
       (answer_requested_ || (options_.budget && counts_.thinking >= *options_.budget))) {
@@ -177,6 +186,7 @@ void ThinkingTracker::consume_thinking(std::string text, std::vector<TextDelta>&
   }
   if (closes) {
     enter(State::kAnswer);
+    n_answer_bytes_ = rest.size();
     consume(std::move(rest), out);
   }
 }

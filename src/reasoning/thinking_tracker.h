@@ -36,8 +36,8 @@ struct ThinkingOptions {
   std::optional<int64_t> budget;  // most tokens of the thought; empty: no limit
   // From this share of the budget on close_bias() rises; 1: never.
   double soft_share = 1.0;
-  int64_t min_tokens = 0;        // of the thought, the model's own end before them doesn't count
-  std::string closing_sentence;  // said before the mark by closing_tokens(); empty: nothing
+  int64_t min_tokens = 0;  // of the thought, the model's own end before them doesn't count
+  std::string closing_sentence = {};  // said before the mark by closing_tokens(); empty: nothing
 };
 
 // Where the output's tokens went. Scaffold: marks given as tokens, tokens that were forced, and the
@@ -69,6 +69,10 @@ class ThinkingTracker {
   // The part that the next token belongs to; the answer as long as that is open.
   Part part() const { return state_ == State::kThinking ? Part::kThinking : Part::kAnswer; }
   const PartCounts& counts() const { return counts_; }
+  // Whether the next text may still open a thought.
+  bool may_open() const { return state_ == State::kMayOpen; }
+  // How many of the last token's bytes came behind a thought's end.
+  size_t n_answer_bytes() const { return n_answer_bytes_; }
 
   // Asks for the thought to be closed at the next character boundary.
   void request_answer() { answer_requested_ = true; }
@@ -119,6 +123,7 @@ class ThinkingTracker {
   bool answer_requested_ = false;
   bool closing_ = false;              // closing_tokens() are on their way
   int64_t tokens_past_boundary_ = 0;  // since the close was due inside a character
+  size_t n_answer_bytes_ = 0;
 };
 
 }  // namespace reckon

@@ -102,10 +102,11 @@ TEST_F(VerifierTest, TheFirstAnswerThatPassesEndsTheRest) {
 }
 
 TEST_F(VerifierTest, GetsTheQuestionTheAnswerAndTheText) {
-  const Completion done = run(
-      "read -r line; [ \"$line\" = '{\"question\":\"2+2 \\\"?\\\"\",\"answer\":\"1\",\"text\":\"The "
-      "answer is 1\"}' ] && echo '{\"pass\":true}' || echo '{\"pass\":false}'",
-      8, 8);
+  const Completion done =
+      run("read -r line; "
+          "[ \"$line\" = '{\"question\":\"2+2 \\\"?\\\"\",\"answer\":\"1\",\"text\":\"The "
+          "answer is 1\"}' ] && echo '{\"pass\":true}' || echo '{\"pass\":false}'",
+          8, 8);
   EXPECT_EQ(done.answer, "The answer is 1");
   EXPECT_EQ(done.thought_end, ThoughtEnd::kVerified);
 }

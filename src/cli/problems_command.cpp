@@ -44,7 +44,8 @@ void add_recipe_data_command(Program& program, CLI::App& parent) {
                   "\nExamples:\n"
                   "  reckon recipe data --count 100000 --seed 1 --out train.jsonl\n"
                   "  reckon recipe data --held-out --count 1000 --seed 2 --out held_out.jsonl");
-  command->callback([&program, options] { program.job = [options] { return run_data(*options); }; });
+  command->callback(
+      [&program, options] { program.job = [options] { return run_data(*options); }; });
   command
       ->add_option("--count", options->problems.count,
                    "How many problems; with --held-out, of each kind")

@@ -19,6 +19,12 @@ struct Program {
 
 void add_ask_command(Program& program);
 void add_chat_command(Program& program);
+void add_serve_command(Program& program);
+void add_run_command(Program& program);
+void add_pull_command(Program& program);
+void add_list_command(Program& program);
+void add_rm_command(Program& program);
+void add_verify_command(Program& program);
 void add_show_command(Program& program);
 void add_tokenize_command(Program& program);
 void add_tokenizer_command(Program& program);

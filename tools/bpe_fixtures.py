@@ -49,7 +49,8 @@ def train(corpus, vocab_size, min_count):
 def main():
     corpus = texts()
     # The last one is more than the corpus has pairs for.
-    cases = [train(corpus, size, count) for size, count in ((300, 2), (420, 1), (420, 6), (5000, 2))]
+    sizes = ((300, 2), (420, 1), (420, 6), (5000, 2))
+    cases = [train(corpus, size, count) for size, count in sizes]
     json.dump({"texts": corpus, "cases": cases}, sys.stdout, ensure_ascii=True, indent=0)
     print()
 

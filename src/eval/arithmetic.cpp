@@ -1,3 +1,5 @@
+// Draws the numbers and a wording, works the calculation out on a scratchpad. Expressions are
+// trees, calculated from the inside, the left first; fractions are reduced by primes.
 #include "eval/arithmetic.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// Keeps the engine filled with requests, judges each output when it has ended, counts.
 #include "eval/evaluate.h"
 
 #include <fmt/format.h>

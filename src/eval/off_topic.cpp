@@ -1,3 +1,5 @@
+// Training's off-topic questions: patterns filled with words, with made-up words, or words in no
+// order, so that what is declined is all that isn't arithmetic, not a list of things.
 #include "eval/off_topic.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Draws kinds by their weights; a hash of kind and content says which side a problem is on.
 #include "eval/problem_set.h"
 
 #include <fmt/format.h>

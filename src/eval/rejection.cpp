@@ -1,3 +1,4 @@
+// Rounds of sampling over all tasks, then the shortest right thoughts of each.
 #include "eval/rejection.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// Fills templates with names, things and numbers that make sense, and works the formula out.
 #include "eval/word_problem.h"
 
 #include <fmt/format.h>

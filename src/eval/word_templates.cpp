@@ -1,3 +1,4 @@
+// The two lists of stories.
 #include "eval/word_templates.h"
 
 namespace reckon::eval {

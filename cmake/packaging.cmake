@@ -10,7 +10,7 @@ set(packaged ${CMAKE_BINARY_DIR}/packaged)
 # distribution's packages state them. (Boost's and the C++ runtime's ask for none.)
 file(READ ${PROJECT_SOURCE_DIR}/LICENSE copyright)
 string(PREPEND copyright "reckon\n======\n\n")
-foreach(package libfmt-dev libcli11-dev libedit-dev libbsd-dev libmd-dev
+foreach(package libfmt-dev libcli11-dev libedit-dev libssl-dev libbsd-dev libmd-dev
     libncurses-dev)
   if(EXISTS /usr/share/doc/${package}/copyright)
     file(READ /usr/share/doc/${package}/copyright text)

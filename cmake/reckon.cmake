@@ -68,3 +68,29 @@ function(reckon_kernels_library)
     reckon_isa_objects(neon -march=armv8.2-a+dotprod)
   endif()
 endfunction()
+
+# store/: with OpenSSL linked in, and the catalog's text as a source. Without OpenSSL (in a cross
+# build) there is none.
+function(reckon_store_library)
+  set(OPENSSL_USE_STATIC_LIBS TRUE)
+  find_package(OpenSSL 3.0)
+  if(NOT OPENSSL_FOUND OR CMAKE_CROSSCOMPILING)
+    if(RECKON_CLI)
+      message(FATAL_ERROR "OpenSSL 3 is missing: `sh tools/setup.sh packages` installs libssl-dev")
+    endif()
+    return()
+  endif()
+  reckon_library(store gguf)
+  set(catalog ${PROJECT_SOURCE_DIR}/src/store/catalog.json)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${catalog})
+  file(READ ${catalog} text)
+  set(source ${CMAKE_BINARY_DIR}/catalog_json.cpp)
+  file(CONFIGURE OUTPUT ${source} @ONLY CONTENT
+"namespace reckon {
+extern const char* const kCatalogJson;
+const char* const kCatalogJson = R\"json(@text@)json\";
+}  // namespace reckon
+")
+  target_sources(reckon_store PRIVATE ${source})
+  target_link_libraries(reckon_store PRIVATE OpenSSL::SSL OpenSSL::Crypto)
+endfunction()

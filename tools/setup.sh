@@ -8,7 +8,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-build_packages="g++ cmake ninja-build make libfmt-dev libcli11-dev libedit-dev
+build_packages="g++ cmake ninja-build make libfmt-dev libcli11-dev libedit-dev libssl-dev
   python3 python3-pip ca-certificates"
 test_packages="googletest libgtest-dev libgmock-dev libbenchmark-dev clang-19 libclang-rt-19-dev
   clang-format-19 clang-tidy-19 g++-aarch64-linux-gnu qemu-user dpkg-dev"

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,6 +16,7 @@
 #include "cli/interrupts.h"
 #include "cli/line_editor.h"
 #include "cli/model_options.h"
+#include "cli/models.h"
 #include "cli/output.h"
 #include "cli/program.h"
 #include "cli/text_editor.h"
@@ -195,6 +197,20 @@ Status run_chat(const AnswerOptions& options) {
   return Chat(options, loaded).run();
 }
 
+Status run_model(const AnswerOptions& options) {
+  const std::string& name = options.model.path;
+  RECKON_ASSIGN(ModelStore store, open_store());
+  std::error_code ignored;
+  if (!std::filesystem::exists(name, ignored) && !store.find(name).ok()) {
+    const Result<StoredModel> pulled = pull_with_progress(store, name, false);
+    if (!pulled.ok()) return pulled.error();
+    AnswerOptions named = options;
+    named.model.path = pulled->name;
+    return run_chat(named);
+  }
+  return run_chat(options);
+}
+
 }  // namespace
 
 void add_chat_command(Program& program) {
@@ -206,6 +222,20 @@ void add_chat_command(Program& program) {
   CLI::App* command =
       add_command(program, "chat", "Hold a conversation", examples.c_str(), options, run_chat);
   add_answer_options(*command, *options);
+}
+
+void add_run_command(Program& program) {
+  auto options = std::make_shared<AnswerOptions>();
+  CLI::App* command = add_command(
+      program, "run", "Hold a conversation with a model, which is pulled first if it is missing",
+      "Examples:\n"
+      "  reckon run r1:7b\n"
+      "  reckon run r1:1.5b --think-budget 1000",
+      options, run_model);
+  command->add_option("MODEL", options->model.path, "As for `reckon pull`, or a name there is")
+      ->required();
+  add_answer_options(*command, *options);
+  command->remove_option(command->get_option("--model"));
 }
 
 }  // namespace reckon::cli

@@ -3,14 +3,18 @@
 
 #include <string_view>
 
+#include "cli/models.h"
 #include "cli/progress.h"
 #include "sampling/sampling_params.h"
 
 namespace reckon::cli {
 
 void add_model_option(CLI::App& command, std::string& path) {
-  command.add_option("-m,--model", path, "Model file (GGUF; of a sharded one, the first file)")
-      ->type_name("FILE");
+  command
+      .add_option("-m,--model", path,
+                  "Model: a name that `reckon list` shows, or a GGUF file (of a sharded one, "
+                  "the first)")
+      ->type_name("NAME|FILE");
 }
 
 void add_thread_option(CLI::App& command, int& n_threads) {
@@ -46,8 +50,8 @@ void add_model_options(CLI::App& command, ModelOptions& options) {
 Status require_model(const std::string& path) {
   if (!path.empty()) return {};
   return usage_error(
-      "no model is named: pass one with -m FILE, a GGUF file "
-      "(`python3 tools/fetch_real.py smollm2` fetches a small one)");
+      "no model is named: pass one with -m, a name that `reckon list` shows or a GGUF file; "
+      "`reckon pull r1:1.5b` fetches a small one");
 }
 
 LoadOptions load_options(const ModelOptions& options) {
@@ -105,12 +109,19 @@ void add_answer_options(CLI::App& command, AnswerOptions& options) {
       ->type_name("HOW")
       ->check(CLI::IsMember({"ngram", "off"}))
       ->capture_default_str();
+  command
+      .add_option(
+          "--draft", options.draft,
+          "A smaller model with the same tokens that guesses instead, unless --speculate is "
+          "off; the answer stays the same")
+      ->type_name("FILE");
 }
 
 LoadOptions load_options(const AnswerOptions& options) {
   LoadOptions load = load_options(options.model);
   load.chat_template = options.chat_template;
   load.guess_ngrams = options.speculate == "ngram";
+  if (load.guess_ngrams) load.draft = options.draft;
   load.needs_chat_template = true;
   return load;
 }
@@ -126,17 +137,19 @@ void show(Progress& progress, LoadOptions& load) {
 }  // namespace
 
 Result<LoadedEngine> load_with_progress(const std::string& path, LoadOptions load, bool json) {
+  RECKON_ASSIGN(const std::string file, resolve_model(path, json));
   Progress progress("loading " + path, json);
   show(progress, load);
-  return load_engine(path, load);
+  return load_engine(file, load);
 }
 
 Result<LoadedDecoder> load_decoder(const ModelOptions& options, int64_t n_positions, bool json) {
   RECKON_RETURN_IF_ERROR(require_model(options.path));
+  RECKON_ASSIGN(const std::string file, resolve_model(options.path, json));
   Progress progress("loading " + options.path, json);
   LoadOptions load = load_options(options);
   show(progress, load);
-  return load_decoder(options.path, load, n_positions);
+  return load_decoder(file, load, n_positions);
 }
 
 RenderOptions render_options(const AnswerOptions& options) {

@@ -66,8 +66,17 @@ Program::Program()
       "`reckon COMMAND --help` tells more about each.");
   add_ask_command(*this);
   add_chat_command(*this);
+  add_serve_command(*this);
+  add_run_command(*this);
+  add_pull_command(*this);
+  add_list_command(*this);
+  add_rm_command(*this);
+  add_verify_command(*this);
   add_show_command(*this);
   add_tokenize_command(*this);
+  add_tokenizer_command(*this);
+  add_eval_command(*this);
+  add_recipe_command(*this);
   add_convert_command(*this);
   add_quantize_command(*this);
   add_synth_command(*this);

@@ -19,8 +19,17 @@ struct Program {
 
 void add_ask_command(Program& program);
 void add_chat_command(Program& program);
+void add_serve_command(Program& program);
+void add_run_command(Program& program);
+void add_pull_command(Program& program);
+void add_list_command(Program& program);
+void add_rm_command(Program& program);
+void add_verify_command(Program& program);
 void add_show_command(Program& program);
 void add_tokenize_command(Program& program);
+void add_tokenizer_command(Program& program);
+void add_eval_command(Program& program);
+void add_recipe_command(Program& program);
 void add_convert_command(Program& program);
 void add_quantize_command(Program& program);
 void add_synth_command(Program& program);

@@ -37,7 +37,8 @@ Progress::~Progress() {
   err().flush();
 }
 
-void Progress::update(double done, double total, std::string_view detail) {
+void Progress::update(double done, double total, std::string_view detail,
+                      std::optional<double> seconds_left) {
   if (silent_) return;
   const Clock::time_point now = Clock::now();
   const auto pace = err().is_terminal() ? kRedraw : kLineEvery;
@@ -47,7 +48,9 @@ void Progress::update(double done, double total, std::string_view detail) {
   const double share = std::clamp(done / total, 0.0, 1.0);
   const double elapsed = std::chrono::duration<double>(now - started_).count();
   const std::string left =
-      share > 0 ? fmt::format(", {} left", format_duration(elapsed / share - elapsed)) : "";
+      share > 0 ? fmt::format(", {} left",
+                              format_duration(seconds_left.value_or(elapsed / share - elapsed)))
+                : "";
   std::string line;
   if (err().is_terminal()) {
     const int cells = static_cast<int>(share * kBarCells);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -18,8 +19,10 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  // done of total units; detail stands at the end ("blk.3.attn_q.weight").
-  void update(double done, double total, std::string_view detail = {});
+  // done of total units; detail stands at the end ("blk.3.attn_q.weight"). seconds_left: where the
+  // caller knows better than the share done since the beginning.
+  void update(double done, double total, std::string_view detail = {},
+              std::optional<double> seconds_left = {});
 
  private:
   using Clock = std::chrono::steady_clock;

@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "base/thread_pool.h"
 #include "cli/json_line.h"
+#include "cli/models.h"
 #include "cli/output.h"
 #include "cli/program.h"
 #include "engine/load.h"
@@ -281,7 +282,8 @@ void print(const Shown& shown) {
 }
 
 Status run_show(const ShowOptions& options) {
-  RECKON_ASSIGN(const Shown shown, look_at(options.path));
+  RECKON_ASSIGN(const std::string path, resolve_model(options.path, options.json));
+  RECKON_ASSIGN(const Shown shown, look_at(path));
   if (options.json) {
     out().write(as_json(shown));
   } else {
@@ -300,7 +302,10 @@ void add_show_command(Program& program) {
                   "  reckon show model.gguf\n"
                   "  reckon show model.gguf --json | jq '.tensors[].name'",
                   options, run_show);
-  command->add_option("FILE", options->path, "The model file (of a sharded one, the first file)")
+  command
+      ->add_option("FILE", options->path,
+                   "The model: a name that `reckon list` shows, or a file (of a sharded one, the "
+                   "first)")
       ->required();
   command->add_flag("--json", options->json,
                     "Print one JSON object and nothing else; of arrays of more than 16 elements "

@@ -11,6 +11,7 @@
 #include "cli/input.h"
 #include "cli/json_line.h"
 #include "cli/model_options.h"
+#include "cli/models.h"
 #include "cli/output.h"
 #include "cli/program.h"
 #include "gguf/gguf_file.h"
@@ -60,8 +61,9 @@ void print_ids(const Tokenizer& tokenizer, const std::vector<TokenId>& ids) {
 
 Status run_tokenize(const TokenizeOptions& options) {
   RECKON_RETURN_IF_ERROR(require_model(options.model));
+  RECKON_ASSIGN(const std::string path, resolve_model(options.model, true));
   RECKON_ASSIGN(const std::shared_ptr<const GgufFile> file,
-                GgufFile::open(options.model, GgufData::kMayBeMissing));
+                GgufFile::open(path, GgufData::kMayBeMissing));
   RECKON_ASSIGN(const std::shared_ptr<const Tokenizer> tokenizer, Tokenizer::from_gguf(*file));
   RECKON_ASSIGN(const std::string text, read_standard_input(kMaxInputBytes));
   if (options.decode) {

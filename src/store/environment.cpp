@@ -1,0 +1,92 @@
+// Where models lie, by the environment: reckon's own variables and those of the other programs.
+#include <unistd.h>
+
+#include <cstdlib>
+#include <string>
+
+#include "base/file.h"
+#include "store/model_store.h"
+#include "store/url.h"
+
+namespace reckon {
+namespace {
+
+constexpr const char* kDefaultEndpoint = "https://huggingface.co";
+constexpr uint64_t kMaxTokenBytes = 4096;
+
+std::string variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+std::string below(const std::string& folder, const char* rest) {
+  return folder.empty() ? "" : folder + rest;
+}
+
+std::string first_of(std::initializer_list<std::string> folders) {
+  for (const std::string& folder : folders) {
+    if (!folder.empty()) return folder;
+  }
+  return "";
+}
+
+bool is_there(const std::string& folder) {
+  return !folder.empty() && ::access(folder.c_str(), F_OK) == 0;
+}
+
+std::string trimmed(std::string text) {
+  const size_t end = text.find_last_not_of(" \t\r\n");
+  text.resize(end == std::string::npos ? 0 : end + 1);
+  return text;
+}
+
+// Letters, digits and a few signs: nothing that could end a header's line.
+bool is_token(const std::string& text) {
+  for (const char c : text) {
+    if (c <= 0x20 || c >= 0x7f) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+Result<StoreOptions> StoreOptions::from_environment() {
+  const std::string home = variable("HOME");
+  StoreOptions options;
+  options.folder =
+      first_of({variable("RECKON_MODELS"), below(variable("XDG_DATA_HOME"), "/reckon/models"),
+                below(home, "/.local/share/reckon/models")});
+  if (options.folder.empty()) {
+    return usage_error("no folder for models: expected RECKON_MODELS or HOME to be set");
+  }
+  options.ollama = variable("OLLAMA_MODELS");
+  if (options.ollama.empty()) {
+    const std::string own = below(home, "/.ollama/models");
+    // Where its service keeps them.
+    options.ollama = is_there(own) ? own : "/usr/share/ollama/.ollama/models";
+  }
+  const std::string older = below(home, "/.cache/lm-studio/models");
+  options.lm_studio = is_there(older) ? older : below(home, "/.lmstudio/models");
+  const std::string hub_home =
+      first_of({variable("HF_HOME"), below(variable("XDG_CACHE_HOME"), "/huggingface"),
+                below(home, "/.cache/huggingface")});
+  options.hub_cache = first_of({variable("HF_HUB_CACHE"), below(hub_home, "/hub")});
+
+  options.hub_endpoint = first_of({variable("HF_ENDPOINT"), kDefaultEndpoint});
+  while (options.hub_endpoint.ends_with('/')) options.hub_endpoint.pop_back();
+  const Result<Url> endpoint = parse_url(options.hub_endpoint);
+  if (!endpoint.ok()) return usage_error("HF_ENDPOINT: " + endpoint.error().message);
+
+  options.hub_token = trimmed(variable("HF_TOKEN"));
+  if (options.hub_token.empty()) {
+    const std::string file = first_of({variable("HF_TOKEN_PATH"), below(hub_home, "/token")});
+    const Result<std::string> text = read_file(file, kMaxTokenBytes);
+    if (text.ok()) options.hub_token = trimmed(*text);
+  }
+  if (!is_token(options.hub_token)) {
+    return usage_error("HF_TOKEN: expected printable ASCII without blanks");
+  }
+  return options;
+}
+
+}  // namespace reckon

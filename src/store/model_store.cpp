@@ -1,0 +1,306 @@
+// Looking models up by name, and what is done with those that are there. pull.cpp fetches them.
+#include "store/model_store.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "base/json.h"
+#include "gguf/gguf_file.h"
+#include "store/catalog.h"
+#include "store/folder.h"
+#include "store/found_models.h"
+#include "store/record.h"
+#include "store/sha256.h"
+
+namespace reckon {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct HeldRecord {
+  std::string folder_name;
+  ModelRecord record;
+};
+
+// Every record of the store; what can't be used goes into problems.
+std::vector<HeldRecord> read_records(const std::string& store, std::vector<std::string>& problems) {
+  std::vector<HeldRecord> held;
+  std::error_code error;
+  fs::directory_iterator it(store, error);
+  for (; !error && it != fs::directory_iterator(); it.increment(error)) {
+    std::error_code ignored;
+    const fs::path folder = it->path();
+    if (!it->is_directory(ignored) || it->is_symlink(ignored) ||
+        !fs::exists(folder / kRecordName, ignored)) {
+      continue;
+    }
+    if (fs::is_symlink(folder / kRecordName, ignored)) {
+      problems.push_back((folder / kRecordName).string() + ": left out: a link");
+      continue;
+    }
+    Result<ModelRecord> record = read_record(folder.string());
+    if (record.ok()) {
+      held.push_back({folder.filename().string(), std::move(*record)});
+    } else {
+      problems.push_back("left out: " + record.error().message);
+    }
+  }
+  std::sort(held.begin(), held.end(), [](const HeldRecord& a, const HeldRecord& b) {
+    return a.record.names < b.record.names;
+  });
+  return held;
+}
+
+const HeldRecord* find_record(const std::vector<HeldRecord>& records, std::string_view name) {
+  for (const HeldRecord& held : records) {
+    const std::vector<std::string>& names = held.record.names;
+    if (std::find(names.begin(), names.end(), name) != names.end()) return &held;
+  }
+  return nullptr;
+}
+
+// The same weights under another program's name.
+bool holds(const StoredModel& model, const CatalogModel& known) {
+  if (model.files.size() != 1) return false;
+  const ModelFile& file = model.files.front();
+  if (!file.sha256.empty() && file.sha256 == known.sha256) return true;
+  if (model.origin == ModelOrigin::kOllama) {
+    return std::any_of(known.ollama_names.begin(), known.ollama_names.end(),
+                       [&](const std::string& name) { return model.name == "ollama:" + name; });
+  }
+  return file.bytes == static_cast<uint64_t>(known.bytes) && file.path.ends_with("/" + known.file);
+}
+
+// "r1:7b" or "r1:7b:q4_k_m" -> what is there of it.
+const StoredModel* find_known(const std::vector<StoredModel>& models, std::string_view name) {
+  const size_t second = name.find(':', name.find(':') + 1);
+  const CatalogModel* known = find_in_catalog(name.substr(0, second));
+  if (known == nullptr) return nullptr;
+  const std::string default_name = known->full_name();
+  const bool wants_default = second == std::string_view::npos || name == default_name;
+  for (const StoredModel& model : models) {
+    if (wants_default && model.name == default_name) return &model;
+  }
+  for (const StoredModel& model : models) {
+    if (wants_default && holds(model, *known)) return &model;
+  }
+  for (const StoredModel& model : models) {
+    // Without a type any will do.
+    if (second == std::string_view::npos && model.name.starts_with(known->name + ":")) {
+      return &model;
+    }
+  }
+  return nullptr;
+}
+
+Error none_of(std::string_view name) {
+  const size_t second = name.find(':', name.find(':') + 1);
+  const CatalogModel* known = find_in_catalog(name.substr(0, second));
+  if (known != nullptr) {
+    return usage_error(
+        fmt::format("{} is not on this machine; `reckon pull {}` fetches it", name, name));
+  }
+  return usage_error(
+      fmt::format("{}: no file and no model of that name; `reckon list` shows the models there are",
+                  excerpt(name)));
+}
+
+// Whether text can only be a path.
+bool looks_like_path(std::string_view text) {
+  return text.starts_with('/') || text.starts_with("./") || text.starts_with("../") ||
+         check_model_name(text).ok() == false;
+}
+
+Result<std::string> hash_file(const ModelFile& file, Links links, const JobControl& control,
+                              uint64_t before, uint64_t total) {
+  const FileHandle handle(::open(file.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!handle.is_open()) return bad_file(file.path + ": can't be opened");
+  RECKON_ASSIGN(const FileStat stat, stat_file(file.path, links));
+  if (stat.bytes != file.bytes) {
+    return bad_file(
+        fmt::format("{}: expected {} bytes, found {}", file.path, file.bytes, stat.bytes));
+  }
+  return sha256_of_file(handle.get(), file.path, [&](uint64_t done_bytes) {
+    if (control.progress) {
+      control.progress({.stage = StoreProgress::Stage::kVerifying,
+                        .file = file.path.substr(file.path.rfind('/') + 1),
+                        .sha256 = file.sha256,
+                        .done_bytes = before + done_bytes,
+                        .total_bytes = total,
+                        .bytes_per_s = 0});
+    }
+    return !control.cancelled || !control.cancelled();
+  });
+}
+
+Status check_hashes(const StoredModel& model, const JobControl& control) {
+  uint64_t before = 0;
+  for (const ModelFile& file : model.files) {
+    RECKON_ASSIGN(const std::string sha256,
+                  hash_file(file, links_of(model.origin), control, before, model.bytes()));
+    if (!file.sha256.empty() && sha256 != file.sha256) {
+      return bad_file(
+          fmt::format("{}: expected SHA-256 {}, found {}: it changed since it was "
+                      "stored",
+                      file.path, file.sha256, sha256));
+    }
+    before += file.bytes;
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string_view model_origin_name(ModelOrigin origin) {
+  switch (origin) {
+    case ModelOrigin::kPulled: return "pulled";
+    case ModelOrigin::kLocalFile: return "file";
+    case ModelOrigin::kOllama: return "ollama";
+    case ModelOrigin::kLmStudio: return "lm studio";
+    case ModelOrigin::kHubCache: return "hub cache";
+  }
+  return "";
+}
+
+uint64_t StoredModel::bytes() const {
+  uint64_t total = 0;
+  for (const ModelFile& file : files) total += file.bytes;
+  return total;
+}
+
+Result<ModelStore::Listing> ModelStore::list() const try {
+  Listing listing;
+  for (const HeldRecord& held : read_records(options_.folder, listing.problems)) {
+    for (const std::string& name : held.record.names) {
+      listing.models.push_back(held.record.under(name));
+    }
+  }
+  find_ollama_models(options_.ollama, listing);
+  find_lm_studio_models(options_.lm_studio, listing);
+  find_hub_cache_models(options_.hub_cache, listing);
+  std::stable_sort(listing.models.begin(), listing.models.end(),
+                   [](const StoredModel& a, const StoredModel& b) { return a.name < b.name; });
+  return listing;
+} catch (const fs::filesystem_error& error) {
+  return failed(error.what());
+}
+
+Result<StoredModel> ModelStore::find(std::string_view name) const {
+  RECKON_ASSIGN(const Listing listing, list());
+  // A pulled model goes before a found one of the same name.
+  const StoredModel* best = nullptr;
+  for (const StoredModel& model : listing.models) {
+    const bool is_own =
+        model.origin == ModelOrigin::kPulled || model.origin == ModelOrigin::kLocalFile;
+    if (model.name == name && (best == nullptr || is_own)) best = &model;
+  }
+  if (best == nullptr) {
+    const auto same = std::find_if(listing.models.begin(), listing.models.end(),
+                                   [&](const StoredModel& model) { return model.source == name; });
+    if (same != listing.models.end()) best = &*same;
+  }
+  if (best == nullptr) best = find_known(listing.models, name);
+  if (best == nullptr) return none_of(name);
+  return *best;
+}
+
+Result<std::string> ModelStore::resolve(std::string_view name_or_path,
+                                        const JobControl& control) const {
+  const std::string text(name_or_path);
+  std::error_code ignored;
+  const bool has_scheme = text.find(':') != std::string::npos;
+  if (looks_like_path(text) || (!has_scheme && fs::exists(text, ignored))) return text;
+  Result<StoredModel> model = find(text);
+  if (!model.ok()) {
+    // Of a path with a colon in it, or a missing file, the reader of files has the better message.
+    if (fs::exists(text, ignored) || text.ends_with(".gguf")) {
+      if (!text.starts_with("hf:") && !text.starts_with("lmstudio:")) return text;
+    }
+    return model.error();
+  }
+  bool is_changed = false;
+  for (const ModelFile& file : model->files) {
+    if (file.written_at_ns == 0) continue;  // of a found model nothing was noted
+    RECKON_ASSIGN(const FileStat stat, stat_file(file.path, links_of(model->origin)));
+    is_changed |= stat.bytes != file.bytes || stat.written_at_ns != file.written_at_ns;
+  }
+  if (!is_changed) return model->path();
+  RECKON_RETURN_IF_ERROR(check_hashes(*model, control));
+  std::vector<std::string> problems;
+  for (const HeldRecord& held : read_records(options_.folder, problems)) {
+    if (held.record.source != model->source) continue;
+    // The content is right: note the new times, so that the next load needs no hashing. Where that
+    // can't be written, it hashes again.
+    ModelRecord record = held.record;
+    for (ModelFile& file : record.files) {
+      RECKON_ASSIGN(const FileStat stat, stat_file(file.path, links_of(model->origin)));
+      file.written_at_ns = stat.written_at_ns;
+    }
+    Result<ModelFolder> folder = ModelFolder::create(options_.folder, held.folder_name);
+    if (folder.ok() && folder->lock().ok()) {
+      static_cast<void>(write_record(folder->path(), record).ok());
+    }
+  }
+  return model->path();
+}
+
+Status ModelStore::verify(std::string_view name, const JobControl& control) const {
+  RECKON_ASSIGN(const StoredModel model, find(name));
+  RECKON_RETURN_IF_ERROR(check_hashes(model, control));
+  const auto opened = GgufFile::open(model.path());
+  return opened.ok() ? Status() : opened.error();
+}
+
+Status ModelStore::remove(std::string_view name) {
+  std::vector<std::string> problems;
+  const std::vector<HeldRecord> records = read_records(options_.folder, problems);
+  const HeldRecord* held = find_record(records, name);
+  if (held == nullptr) {
+    RECKON_ASSIGN(const StoredModel model, find(name));
+    held = find_record(records, model.name);
+    if (held == nullptr) {
+      return usage_error(fmt::format("{} belongs to another program ({}): remove it there",
+                                     model.name, model_origin_name(model.origin)));
+    }
+    name = held->record.names.front();
+  }
+  RECKON_ASSIGN(ModelFolder folder, ModelFolder::create(options_.folder, held->folder_name));
+  RECKON_RETURN_IF_ERROR(folder.lock());
+  RECKON_ASSIGN(ModelRecord record, read_record(folder.path()));
+  std::erase(record.names, name);
+  return record.names.empty() ? folder.remove_all() : write_record(folder.path(), record);
+}
+
+Status ModelStore::copy(std::string_view from, std::string_view to) {
+  RECKON_RETURN_IF_ERROR(check_model_name(to));
+  RECKON_ASSIGN(const StoredModel model, find(from));
+  RECKON_ASSIGN(const Listing listing, list());
+  for (const StoredModel& other : listing.models) {
+    if (other.name != to) continue;
+    if (other.path() == model.path()) return {};
+    return usage_error(fmt::format("{} is taken: `reckon rm {}` frees the name", to, to));
+  }
+  std::vector<std::string> problems;
+  const std::vector<HeldRecord> records = read_records(options_.folder, problems);
+  const HeldRecord* held = find_record(records, model.name);
+  const std::string folder_name =
+      held != nullptr ? held->folder_name : folder_name_of(model.files.front().path);
+  RECKON_ASSIGN(ModelFolder folder, ModelFolder::create(options_.folder, folder_name));
+  RECKON_RETURN_IF_ERROR(folder.lock());
+  ModelRecord record;
+  if (held != nullptr) {
+    RECKON_ASSIGN(record, read_record(folder.path()));
+  } else {
+    return usage_error(
+        fmt::format("{} belongs to another program ({}): `reckon pull FILE` gives "
+                    "it a name here",
+                    model.name, model_origin_name(model.origin)));
+  }
+  record.names.emplace_back(to);
+  return write_record(folder.path(), record);
+}
+
+}  // namespace reckon

@@ -1,0 +1,254 @@
+// ModelStore::pull(): from a reference to a record in the store.
+#include <fcntl.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <optional>
+
+#include "base/json.h"
+#include "gguf/gguf_file.h"
+#include "store/catalog.h"
+#include "store/download.h"
+#include "store/folder.h"
+#include "store/hub.h"
+#include "store/model_store.h"
+#include "store/record.h"
+#include "store/sha256.h"
+
+namespace reckon {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The name a model gets: of a URL or a file its own, without the ending.
+std::string name_for(const Reference& reference, const std::string& source) {
+  switch (reference.kind) {
+    case Reference::Kind::kCatalog: {
+      const CatalogModel* known = find_in_catalog(reference.model);
+      if (reference.type.empty()) return known->full_name();
+      return reference.text();
+    }
+    case Reference::Kind::kHub: return source;
+    case Reference::Kind::kUrl:
+    case Reference::Kind::kFile: break;
+  }
+  const std::string name = source.substr(source.rfind('/') + 1);
+  return name.ends_with(".gguf") ? name.substr(0, name.size() - 5) : name;
+}
+
+int64_t now_s() {
+  return std::chrono::duration_cast<std::chrono::seconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+bool is_loopback(const Url& url) {
+  return url.host == "localhost" || url.host == "::1" || url.host.starts_with("127.");
+}
+
+Result<HttpOptions> http_options(const StoreOptions& options, const JobControl& control) {
+  HttpOptions http;
+  http.cancelled = control.cancelled;
+  if (options.hub_token.empty()) return http;
+  RECKON_ASSIGN(http.token_origin, parse_url(options.hub_endpoint));
+  if (!http.token_origin->is_https && !is_loopback(*http.token_origin)) {
+    return usage_error(
+        fmt::format("HF_ENDPOINT: {} would carry HF_TOKEN unencrypted: expected https, or no token",
+                    options.hub_endpoint));
+  }
+  http.token = options.hub_token;
+  return http;
+}
+
+Result<RemoteModel> look_up_url(const std::string& text) {
+  RECKON_ASSIGN(const Url url, parse_url(text));
+  RemoteModel model;
+  model.source = url.public_text();
+  const std::string path = url.target.substr(0, url.target.find('?'));
+  const std::string name = path.substr(path.rfind('/') + 1);
+  RECKON_RETURN_IF_ERROR(check_file_name(name, model.source));
+  if (!name.ends_with(".gguf")) {
+    return usage_error(model.source + ": expected the URL of a file that ends in .gguf");
+  }
+  if (shards_of(name).size() > 1) {
+    for (const std::string& shard : shards_of(name)) {
+      RemoteFile file{.name = shard, .url = url, .sha256 = "", .bytes = 0};
+      file.url.target.replace(path.size() - name.size(), name.size(), shard);
+      model.files.push_back(std::move(file));
+    }
+  } else {
+    model.files.push_back({.name = name, .url = url, .sha256 = "", .bytes = 0});
+  }
+  return model;
+}
+
+class Pull {
+ public:
+  Pull(const StoreOptions& options, const JobControl& control)
+      : options_(options), control_(control) {}
+
+  Result<ModelRecord> remote(const ModelFolder& folder, HttpClient& client, const HttpOptions& http,
+                             const RemoteModel& model) {
+    std::vector<ServedFile> served;
+    uint64_t missing = 0;
+    total_bytes_ = 0;
+    for (const RemoteFile& file : model.files) {
+      tell({.stage = StoreProgress::Stage::kLookingUp,
+            .file = file.name,
+            .sha256 = file.sha256,
+            .done_bytes = 0,
+            .total_bytes = 0,
+            .bytes_per_s = 0});
+      RECKON_ASSIGN(ServedFile found, ask_about(client, file));
+      total_bytes_ += found.remote.bytes;
+      missing += missing_bytes(folder, found);
+      served.push_back(std::move(found));
+    }
+    RECKON_ASSIGN(const uint64_t free_bytes, folder.free_bytes());
+    if (missing > free_bytes) {
+      return failed(fmt::format("{}: its disk is too small: expected {} bytes free, found {}",
+                                folder.path(), missing, free_bytes));
+    }
+    ModelRecord record;
+    record.source = model.source;
+    for (const ServedFile& file : served) {
+      DownloadOptions download;
+      download.http = http;
+      download.n_connections = options_.n_connections;
+      download.progress = [&](const StoreProgress& progress) { tell(progress); };
+      RECKON_ASSIGN(ModelFile fetched, download_file(folder, file, download));
+      before_bytes_ += fetched.bytes;
+      record.files.push_back(std::move(fetched));
+    }
+    return record;
+  }
+
+  Result<ModelRecord> local(const std::string& path) {
+    ModelRecord record;
+    record.origin = ModelOrigin::kLocalFile;
+    record.source = path;
+    total_bytes_ = 0;
+    for (const std::string& shard : shards_of(path)) {
+      RECKON_ASSIGN(const FileStat stat, stat_file(shard, Links::kFollow));
+      record.files.push_back({shard, stat.bytes, "", stat.written_at_ns});
+      total_bytes_ += stat.bytes;
+    }
+    for (ModelFile& file : record.files) {
+      const FileHandle handle(::open(file.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+      if (!handle.is_open()) return bad_file(file.path + ": can't be opened");
+      RECKON_ASSIGN(file.sha256, sha256_of_file(handle.get(), file.path, [&](uint64_t done) {
+                      tell({.stage = StoreProgress::Stage::kVerifying,
+                            .file = file.path.substr(file.path.rfind('/') + 1),
+                            .sha256 = "",
+                            .done_bytes = done,
+                            .total_bytes = 0,
+                            .bytes_per_s = 0});
+                      return !control_.cancelled || !control_.cancelled();
+                    }));
+      before_bytes_ += file.bytes;
+    }
+    return record;
+  }
+
+ private:
+  // Of one file -> of the model.
+  void tell(StoreProgress progress) {
+    if (!control_.progress) return;
+    progress.done_bytes += before_bytes_;
+    progress.total_bytes = total_bytes_;
+    control_.progress(progress);
+  }
+
+  const StoreOptions& options_;
+  const JobControl& control_;
+  uint64_t before_bytes_ = 0;
+  uint64_t total_bytes_ = 0;
+};
+
+// What stands in the store under this source already, with its files still as they were.
+std::optional<ModelRecord> there_already(const ModelFolder& folder) {
+  if (!folder.has(kRecordName)) return std::nullopt;
+  const Result<ModelRecord> record = read_record(folder.path());
+  if (!record.ok()) return std::nullopt;
+  for (const ModelFile& file : record->files) {
+    const Result<FileStat> stat = stat_file(file.path, links_of(record->origin));
+    if (!stat.ok() || stat->bytes != file.bytes || stat->written_at_ns != file.written_at_ns) {
+      return std::nullopt;
+    }
+  }
+  return *record;
+}
+
+// The name must not stand for something else.
+Status check_free(const ModelStore& store, const std::string& name, const std::string& source) {
+  RECKON_RETURN_IF_ERROR(check_model_name(name));
+  RECKON_ASSIGN(const ModelStore::Listing listing, store.list());
+  for (const StoredModel& model : listing.models) {
+    const bool is_own =
+        model.origin == ModelOrigin::kPulled || model.origin == ModelOrigin::kLocalFile;
+    if (is_own && model.name == name && model.source != source) {
+      return usage_error(fmt::format("{} is taken by {}: `reckon rm {}` frees the name", name,
+                                     model.source, name));
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<StoredModel> ModelStore::pull(const Reference& reference, const JobControl& control) try {
+  if (reference.kind == Reference::Kind::kCatalog || reference.kind == Reference::Kind::kHub) {
+    Result<StoredModel> held = find(reference.text());
+    const bool is_anothers = held.ok() && held->origin != ModelOrigin::kPulled &&
+                             held->origin != ModelOrigin::kLocalFile;
+    if (is_anothers) return held;
+  }
+  RECKON_ASSIGN(const HttpOptions http, http_options(options_, control));
+  HttpClient client(http);
+  RemoteModel remote;
+  if (reference.kind == Reference::Kind::kFile) {
+    std::error_code error;
+    const fs::path path = fs::absolute(reference.path, error);
+    if (error) return bad_file(reference.path + ": " + error.message());
+    remote.source = path.lexically_normal().string();
+  } else if (reference.kind == Reference::Kind::kUrl) {
+    RECKON_ASSIGN(remote, look_up_url(reference.url));
+  } else {
+    RECKON_ASSIGN(remote, look_up_on_hub(client, options_.hub_endpoint, reference));
+  }
+  const std::string name = name_for(reference, remote.source);
+  RECKON_RETURN_IF_ERROR(check_free(*this, name, remote.source));
+  if (reference.kind == Reference::Kind::kFile) {
+    const auto file = GgufFile::open(remote.source);
+    if (!file.ok()) return file.error();
+  }
+  RECKON_ASSIGN(ModelFolder folder,
+                ModelFolder::create(options_.folder, folder_name_of(remote.source)));
+  RECKON_RETURN_IF_ERROR(folder.lock());
+  std::optional<ModelRecord> record = there_already(folder);
+  if (!record) {
+    Pull pull(options_, control);
+    Result<ModelRecord> made = reference.kind == Reference::Kind::kFile
+                                   ? pull.local(remote.source)
+                                   : pull.remote(folder, client, http, remote);
+    if (!made.ok()) return made.error();
+    const auto file = GgufFile::open(made->files.front().path);
+    if (!file.ok()) {
+      RECKON_RETURN_IF_ERROR(folder.remove_all());
+      return bad_file(file.error().message + "; nothing of it is kept");
+    }
+    made->pulled_at_s = now_s();
+    record = std::move(*made);
+  }
+  if (std::find(record->names.begin(), record->names.end(), name) == record->names.end()) {
+    record->names.push_back(name);
+    RECKON_RETURN_IF_ERROR(write_record(folder.path(), *record));
+  }
+  return record->under(name);
+} catch (const std::exception& error) {
+  return failed(fmt::format("{}: {}", reference.text(), error.what()));
+}
+
+}  // namespace reckon

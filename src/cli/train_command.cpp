@@ -139,14 +139,29 @@ void add_sft(Program& program, CLI::App& parent) {
   command->add_option("--held-out", o->held_out, "Conversations that are only measured")
       ->type_name("FILE");
   command
-      ->add_option("-o,--out", o->out,
-                   "The model file to write; beside it .csv, .svg, and .checkpoint on the way")
+      ->add_option(
+          "-o,--out", o->out,
+          "The model file to write; beside it .csv, .svg, .lock.json, and .checkpoint on the way")
       ->required()
       ->type_name("FILE");
   command->add_option("--chat-template", o->chat_template, "Another than the model file's own")
       ->type_name("NAME");
   add_sft_training_options(*command, *o);
   add_thread_option(*command, o->n_threads);
+}
+
+struct RerunOptions {
+  std::string lock;
+  std::string out;
+};
+
+void add_rerun(Program& program, CLI::App& parent) {
+  auto o = std::make_shared<RerunOptions>();
+  CLI::App* command = parent.add_subcommand(
+      "rerun", "Run a lockfile's stage again and compare the hash of what comes out");
+  command->callback([&program, o] { program.job = [o] { return rerun_lock(o->lock, o->out); }; });
+  command->add_option("LOCK", o->lock, "OUT.lock.json, as a stage writes it")->required();
+  command->add_option("-o,--out", o->out, "The model file to write")->required()->type_name("FILE");
 }
 
 }  // namespace
@@ -159,11 +174,12 @@ void add_train_command(Program& program) {
       "Examples:\n"
       "  reckon train init --tokenizer FOLDER -o base.gguf\n"
       "  reckon train sft -m base.gguf --data train.jsonl --held-out test.jsonl -o trained.gguf\n"
-      "  reckon train grpo -m trained.gguf --data problems.jsonl --verifier ./judge -o "
+      "  reckon train grpo -m trained.gguf --data problems.jsonl --reward task -o "
       "better.gguf");
   add_init(program, *train);
   add_sft(program, *train);
   add_grpo_stage(program, *train);
+  add_rerun(program, *train);
 }
 
 }  // namespace reckon::cli

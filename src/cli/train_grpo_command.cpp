@@ -1,9 +1,14 @@
 // reckon train grpo: reinforcement from rules.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <system_error>
+#include <vector>
 
 #include "cli/interrupts.h"
 #include "cli/model_options.h"
@@ -20,7 +25,80 @@ namespace {
 struct GrpoCommandOptions : train::GrpoOptions {
   std::string variant = "grpo";
   std::string verifier;
+  std::vector<std::string> rewards;  // "number", "format=0.2"
 };
+
+std::string list_of_rewards() {
+  std::string text;
+  for (const train::RewardInfo& info : train::all_rewards()) {
+    text += fmt::format("\n  {:<11} {}", info.name, info.summary);
+  }
+  return text;
+}
+
+struct WeightedReward {
+  train::RewardFunction function = nullptr;  // null: the task's own "rule"
+  double weight = 1;
+};
+
+// "NAME" or "NAME=WEIGHT"; "task" stands for the rule that a problem names in its "rule".
+Result<WeightedReward> parse_reward(const std::string& text) {
+  const size_t equals = std::min(text.find('='), text.size());
+  const std::string name = text.substr(0, equals);
+  WeightedReward reward;
+  if (name != "task") {
+    const train::RewardInfo* info = train::find_reward(name);
+    if (info == nullptr) {
+      return usage_error(fmt::format("--reward: expected task or one of these, found \"{}\":{}",
+                                     name, list_of_rewards()));
+    }
+    reward.function = info->function;
+  }
+  if (equals < text.size()) {
+    const char* end = text.data() + text.size();
+    const auto parsed = std::from_chars(text.data() + equals + 1, end, reward.weight);
+    if (parsed.ec != std::errc() || parsed.ptr != end || !std::isfinite(reward.weight)) {
+      return usage_error(fmt::format("--reward {}: expected NAME=NUMBER", text));
+    }
+  }
+  return reward;
+}
+
+Result<double> score_by_task(const train::RewardInput& input) {
+  const boost::json::value* name = input.task.if_contains("rule");
+  const train::RewardInfo* info = name != nullptr && name->is_string()
+                                      ? train::find_reward(std::string_view(name->get_string()))
+                                      : nullptr;
+  if (info == nullptr) return bad_file("\"rule\": expected the name of a rule");
+  return info->function(input);
+}
+
+// The sum of the rules, or the verifier's score.
+Result<train::Scorer> make_scorer(const GrpoCommandOptions& options,
+                                  std::shared_ptr<train::Verifier>& verifier) {
+  if (options.verifier.empty() == options.rewards.empty()) {
+    return usage_error("expected --reward or --verifier, and not both");
+  }
+  if (!options.verifier.empty()) {
+    RECKON_ASSIGN(verifier, train::Verifier::start(options.verifier));
+    return train::Scorer(
+        [verifier](const train::RewardInput& input) { return verifier->score(input); });
+  }
+  std::vector<WeightedReward> rewards;
+  for (const std::string& text : options.rewards) {
+    RECKON_ASSIGN(const WeightedReward reward, parse_reward(text));
+    rewards.push_back(reward);
+  }
+  return train::Scorer([rewards](const train::RewardInput& input) -> Result<double> {
+    double sum = 0;
+    for (const WeightedReward& reward : rewards) {
+      RECKON_ASSIGN(const double score,
+                    reward.function == nullptr ? score_by_task(input) : reward.function(input));
+      sum += reward.weight * score;
+    }
+    return sum;
+  });
+}
 
 // The variants' own terms (train/grpo_loss.h); what is given besides stays.
 Status apply_variant(GrpoCommandOptions& o) {
@@ -52,11 +130,8 @@ std::string describe(const train::GrpoStep& s) {
 Status run_grpo_command(const GrpoCommandOptions& given) {
   GrpoCommandOptions options = given;
   RECKON_RETURN_IF_ERROR(apply_variant(options));
-  RECKON_ASSIGN(const std::unique_ptr<train::Verifier> verifier,
-                train::Verifier::start(options.verifier));
-  const train::Scorer scorer = [&](const train::RewardInput& input) {
-    return verifier->score(input);
-  };
+  std::shared_ptr<train::Verifier> verifier;
+  RECKON_ASSIGN(const train::Scorer scorer, make_scorer(options, verifier));
   const PollsForInterrupts interrupts;
   Progress progress("training");
   const train::GrpoCallbacks callbacks{.progress = [&](const train::GrpoStep& s) {
@@ -84,13 +159,18 @@ void add_files(CLI::App& command, GrpoCommandOptions& o) {
   command.add_option("--held-out", o.held_out, "Problems that are only answered now and then")
       ->type_name("FILE");
   command
-      .add_option("-o,--out", o.out,
-                  "The model file to write; beside it .csv, .svg, .samples.txt, and .checkpoint "
-                  "on the way")
+      .add_option(
+          "-o,--out", o.out,
+          "The model file to write; beside it .csv, .svg, .samples.txt, .lock.json; .checkpoint "
+          "on the way")
       ->required()
       ->type_name("FILE");
   command.add_option("--reference", o.reference, "The policy of --kl; default: --model")
       ->type_name("FILE");
+  command
+      .add_option("--reward", o.rewards,
+                  "A rule below, or task for each problem's own \"rule\"; several are summed")
+      ->type_name("NAME[=WEIGHT]");
   command
       .add_option("--verifier", o.verifier,
                   "A program that reads a line of JSON for each answer and writes {\"score\": X}")
@@ -154,7 +234,7 @@ void add_grpo_stage(Program& program, CLI::App& train) {
                                 run_grpo_command);
   add_files(*command, *o);
   add_numbers(*command, *o);
-  command->get_option("--verifier")->required();
+  command->footer("Rules:" + list_of_rewards());
 }
 
 }  // namespace reckon::cli

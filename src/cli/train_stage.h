@@ -5,16 +5,21 @@
 #include <memory>
 
 #include "cli/program.h"
+#include "cli/train_lock.h"
 
 namespace reckon::cli {
 
-// Adds a stage under `train`. options: where the arguments go; lives as long as the program.
+// Adds a stage under `train`, which writes --out and a lockfile beside it. options: where the
+// arguments go; lives as long as the program.
 template <class Options>
 CLI::App* add_stage(Program& program, CLI::App& parent, const char* name, const char* description,
                     const std::shared_ptr<Options>& options, Status (*run)(const Options&)) {
   CLI::App* command = parent.add_subcommand(name, description);
-  command->callback(
-      [&program, options, run] { program.job = [options, run] { return run(*options); }; });
+  command->callback([&program, options, run, command] {
+    program.job = [options, run, command] {
+      return run_locked(*command, [&] { return run(*options); });
+    };
+  });
   return command;
 }
 

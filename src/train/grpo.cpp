@@ -15,6 +15,7 @@
 #include "model/synth_weights.h"
 #include "train/batch_order.h"
 #include "train/checkpoint.h"
+#include "train/dense_store.h"
 #include "train/run_log.h"
 #include "train/trainer.h"
 
@@ -111,9 +112,10 @@ class GrpoRun {
       return failed(fmt::format("training needs {}, {} are free: fewer --micro-tokens need less",
                                 format_bytes(memory_bytes_), format_bytes(available)));
     }
-    RECKON_ASSIGN(trainer_, Trainer::create(shape, *ops_, network));
-    const WeightLayout& layout = trainer_->store().layout();
-    RECKON_RETURN_IF_ERROR(read_weights(*model, layout, pool_, trainer_->store().weights()));
+    RECKON_ASSIGN(store_, DenseStore::create(shape, *ops_, true));
+    const WeightLayout& layout = store_->layout();
+    RECKON_RETURN_IF_ERROR(read_weights(*model, layout, pool_, store_->weights()));
+    RECKON_ASSIGN(trainer_, Trainer::create(shape, *ops_, network, *store_));
     if (o_.loss.kl_weight > 0) RECKON_RETURN_IF_ERROR(read_reference(shape));
     RECKON_ASSIGN(rollouts_,
                   RolloutEngine::create(*file_, layout, o_.chat_template, o_.out + ".scratch",
@@ -174,7 +176,7 @@ class GrpoRun {
     state_.best_figure = -std::numeric_limits<double>::infinity();
     if (o_.resume && std::filesystem::exists(checkpoint_path())) {
       RECKON_RETURN_IF_ERROR(read_checkpoint(checkpoint_path(), state_.fingerprint, state_,
-                                             trainer_->store().weights(), trainer_->optimizer()));
+                                             store_->weights(), trainer_->optimizer()));
       RECKON_RETURN_IF_ERROR(log_.set(state_.log));
       order_->go_to({state_.epoch, state_.index});
       if (std::filesystem::exists(o_.out + ".samples.txt")) {
@@ -306,7 +308,7 @@ class GrpoRun {
   void recompute(std::vector<Lesson>& lessons) {
     for_batches(lessons, [&](const PackedBatch& batch, const std::vector<TokenTerms*>& terms) {
       if (o_.updates > 1 || o_.loss.importance_cap > 0) {
-        trainer_->network().forward(batch, trainer_->store(), false, outcomes_);
+        trainer_->network().forward(batch, *store_, false, outcomes_);
         for (size_t i = 0; i < terms.size(); ++i) {
           terms[i]->old_logprob = static_cast<double>(outcomes_[i].logprob);
         }
@@ -331,7 +333,7 @@ class GrpoRun {
       const int64_t begin = n_lessons * update / o_.updates;
       const int64_t end = n_lessons * (update + 1) / o_.updates;
       if (begin == end) continue;
-      trainer_->store().clear_gradients();
+      store_->clear_gradients();
       const std::span part(lessons.data() + begin, static_cast<size_t>(end - begin));
       for_batches(part, [&](const PackedBatch& batch, const std::vector<TokenTerms*>& terms) {
         const auto gradient = [&](int64_t i, float logprob) {
@@ -340,7 +342,7 @@ class GrpoRun {
           return static_cast<float>(
               logprob_gradient(o_.loss, term, static_cast<double>(logprob), nullptr));
         };
-        trainer_->network().forward_backward(batch, trainer_->store(), gradient, true, outcomes_);
+        trainer_->network().forward_backward(batch, *store_, gradient, true, outcomes_);
         for (size_t i = 0; i < terms.size(); ++i) {
           const auto logprob = static_cast<double>(outcomes_[i].logprob);
           n_tokens += 1;
@@ -356,10 +358,9 @@ class GrpoRun {
           }
         }
       });
-      const double norm =
-          trainer_->optimizer().step(o_.adamw, s.learning_rate, static_cast<double>(o_.updates),
-                                     state_.steps_done * o_.updates + update,
-                                     trainer_->store().gradients(), trainer_->store().weights());
+      const double norm = trainer_->optimizer().step(
+          o_.adamw, s.learning_rate, static_cast<double>(o_.updates),
+          state_.steps_done * o_.updates + update, store_->gradients(), store_->weights());
       RECKON_RETURN_IF_ERROR(
           check_finite({.loss = 0, .gradient_norm = norm, .n_tokens = 0, .n_learned = 0},
                        state_.steps_done + 1, s.learning_rate));
@@ -376,7 +377,7 @@ class GrpoRun {
   // ---- judging ----
 
   Result<double> evaluate() {
-    RECKON_RETURN_IF_ERROR(rollouts_->refresh(trainer_->store().weights()));
+    RECKON_RETURN_IF_ERROR(rollouts_->refresh(store_->weights()));
     std::vector<RolloutRequest> requests;
     for (const Problem& problem : held_out_) {
       requests.push_back(
@@ -405,8 +406,7 @@ class GrpoRun {
       state_.best_step = state_.steps_done;
       state_.n_worse = 0;
       if (o_.patience == 0) return {};
-      return write_model(*file_, trainer_->store().layout(), trainer_->store().weights(),
-                         best_path());
+      return write_model(*file_, store_->layout(), store_->weights(), best_path());
     }
     ++state_.n_worse;
     stopped_early_ = o_.patience > 0 && state_.n_worse >= o_.patience;
@@ -420,7 +420,7 @@ class GrpoRun {
     s.learning_rate = rate_.at(state_.steps_done);
     s.held_out = kNotMeasured;
     auto started = Clock::now();
-    RECKON_RETURN_IF_ERROR(rollouts_->refresh(trainer_->store().weights()));
+    RECKON_RETURN_IF_ERROR(rollouts_->refresh(store_->weights()));
     RECKON_ASSIGN(const std::vector<Group> groups, draw(s));
     s.rollout_seconds = seconds_since(started);
     started = Clock::now();
@@ -451,8 +451,8 @@ class GrpoRun {
     state_.epoch = order_->place().epoch;
     state_.index = order_->place().index;
     state_.log = log_.values();
-    RECKON_RETURN_IF_ERROR(write_checkpoint(checkpoint_path(), state_, trainer_->store().weights(),
-                                            trainer_->optimizer()));
+    RECKON_RETURN_IF_ERROR(
+        write_checkpoint(checkpoint_path(), state_, store_->weights(), trainer_->optimizer()));
     return log_.write_csv(o_.out + ".csv");
   }
 
@@ -469,8 +469,7 @@ class GrpoRun {
       std::filesystem::rename(best_path(), o_.out, error);
       if (error) return failed(o_.out + ": can't be written: " + error.message());
     } else {
-      RECKON_RETURN_IF_ERROR(
-          write_model(*file_, trainer_->store().layout(), trainer_->store().weights(), o_.out));
+      RECKON_RETURN_IF_ERROR(write_model(*file_, store_->layout(), store_->weights(), o_.out));
     }
     std::filesystem::remove(checkpoint_path(), error);
     std::filesystem::remove(best_path(), error);
@@ -490,6 +489,7 @@ class GrpoRun {
   std::vector<Problem> problems_;
   std::vector<Problem> held_out_;
   std::unique_ptr<FloatOps> ops_;
+  std::unique_ptr<DenseStore> store_;
   std::unique_ptr<Trainer> trainer_;
   std::unique_ptr<DenseStore> reference_;  // null without a KL term
   std::unique_ptr<RolloutEngine> rollouts_;

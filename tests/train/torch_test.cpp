@@ -62,9 +62,9 @@ TEST(Torch, EveryGradientLlamaUntied) {
 TEST(Torch, FiftyStepsOfAdamw) {
   const SmallShape small;
   Rig rig(small, 2);
-  auto trainer = Trainer::create(rig.shape, rig.ops, {.max_tokens = 200, .max_document = 100});
+  auto trainer =
+      Trainer::create(rig.shape, rig.ops, {.max_tokens = 200, .max_document = 100}, *rig.store);
   ASSERT_TRUE(trainer.ok());
-  fill_weights((*trainer)->store().layout(), 1, (*trainer)->store().weights());
   const boost::json::value torch = expected();
   const boost::json::array& curve = torch.at("curve").as_array();
   const LearningRate rate{

@@ -23,7 +23,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds kTell{100};
-constexpr std::chrono::seconds kCheckpointEvery{2};
+constexpr std::chrono::seconds kCheckpointEvery{1};
 constexpr std::chrono::seconds kSpeedOver{5};
 
 // Bytes a second over the last few seconds.

@@ -59,12 +59,19 @@ Result<ModelFolder> ModelFolder::create(const std::string& store, const std::str
   RECKON_RETURN_IF_ERROR(make_folders(store));
   ModelFolder folder;
   folder.path_ = store + "/" + name;
-  if (::mkdir(folder.path_.c_str(), 0777) != 0 && errno != EEXIST) {
-    return path_problem(folder.path_, "can't be made");
-  }
+  const bool is_new = ::mkdir(folder.path_.c_str(), 0777) == 0;
+  if (!is_new && errno != EEXIST) return path_problem(folder.path_, "can't be made");
   folder.fd_ =
       FileHandle(::open(folder.path_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!folder.fd_.is_open()) return path_problem(folder.path_, "expected a folder, no link");
+  if (is_new) {
+    const FileHandle above(::open(store.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!above.is_open() || (::fsync(above.get()) != 0 && errno != EINVAL)) {
+      const Error error = path_problem(store, "can't be synced to disk");
+      ::rmdir(folder.path_.c_str());
+      return error;
+    }
+  }
   return folder;
 }
 

@@ -243,8 +243,12 @@ Result<StoredModel> ModelStore::pull(const Reference& reference, const JobContro
     record = std::move(*made);
   }
   if (std::find(record->names.begin(), record->names.end(), name) == record->names.end()) {
+    const bool is_new = record->names.empty();
     record->names.push_back(name);
-    RECKON_RETURN_IF_ERROR(write_record(folder.path(), *record));
+    const Status written = write_record(folder.path(), *record);
+    // One that may not last must not make the next try succeed without another look.
+    if (!written.ok() && is_new) folder.remove_file(kRecordName);
+    if (!written.ok()) return written.error();
   }
   return record->under(name);
 } catch (const std::exception& error) {

@@ -284,14 +284,14 @@ TEST_F(DownloadTest, WithoutIdentityItStartsAnew) {
 }
 
 TEST_F(DownloadTest, JournalsThatLie) {
-  for (
-      const char* journal :
-      {"", "x", "{}", "[]", "{\"etag\":\"\\\"one\\\"\"}",
-       R"({"etag":"\"one\"","sha256":"","bytes":300000,"piece_bytes":65536,"done":[1,2]})",
-       R"({"etag":"\"one\"","sha256":"","bytes":300000,"piece_bytes":65536,"done":[65537,0,0,0,0]})",
-       R"({"etag":"\"one\"","sha256":"","bytes":300000,"piece_bytes":65536,"done":[-1,0,0,0,0]})",
-       R"({"etag":"\"one\"","sha256":"","bytes":300000,"piece_bytes":65536,"done":[1.5,0,0,0,0]})",
-       R"({"etag":"\"one\"","sha256":"","bytes":300000,"piece_bytes":1,"done":[0,0,0,0,0]})"}) {
+  for (const char* journal :
+       {"", "x", "{}", "[]", "{\"etag\":\"\\\"one\\\"\"}",
+        R"({"etag":"\"one\"","sha256":"","bytes":300000,"piece_bytes":65536,"done":[1,2]})",
+        R"({"etag":"\"one\"","sha256":"","bytes":300000,"piece_bytes":65536,)"
+        R"("done":[65537,0,0,0,0]})",
+        R"({"etag":"\"one\"","sha256":"","bytes":300000,"piece_bytes":65536,"done":[-1,0,0,0,0]})",
+        R"({"etag":"\"one\"","sha256":"","bytes":300000,"piece_bytes":65536,"done":[1.5,0,0,0,0]})",
+        R"({"etag":"\"one\"","sha256":"","bytes":300000,"piece_bytes":1,"done":[0,0,0,0,0]})"}) {
     std::ofstream(path() + ".part") << std::string(300'000, 'x');
     std::ofstream(path() + ".part.json") << journal;
     expect_whole();
@@ -407,7 +407,8 @@ TEST_F(RecordTest, ReadsBackWhatItWrites) {
 TEST_F(RecordTest, RefusesWhatItDidNotWrite) {
   const std::string good =
       R"({"version":1,"origin":"pulled","source":"s","pulled_at_s":1,"names":["n"],"files":[)"
-      R"({"name":"f.gguf","bytes":1,"sha256":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","written_at_ns":1}]})";
+      R"({"name":"f.gguf","bytes":1,"sha256":")" +
+      std::string(64, 'a') + R"(","written_at_ns":1}]})";
   const auto write = [&](const std::string& text) {
     std::ofstream(folder_ + "/model.json") << text;
     return read_record(folder_);

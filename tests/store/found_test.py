@@ -23,7 +23,8 @@ class Found(StoreTests):
         self.lm_studio = self.folder / ".lmstudio" / "models"
         self.cache = self.folder / ".cache" / "huggingface" / "hub"
 
-    def add_ollama(self, name="registry.ollama.ai/library/deepseek-r1/7b", digest=None, layers=None):
+    def add_ollama(self, name="registry.ollama.ai/library/deepseek-r1/7b", digest=None,
+                   layers=None):
         digest = digest or f"sha256:{self.sha256}"
         blob = self.ollama / "blobs" / f"sha256-{self.sha256}"
         blob.parent.mkdir(parents=True, exist_ok=True)
@@ -31,9 +32,11 @@ class Found(StoreTests):
             blob.write_bytes(self.data)
         manifest = self.ollama / "manifests" / name
         manifest.parent.mkdir(parents=True, exist_ok=True)
-        manifest.write_text(json.dumps({"schemaVersion": 2, "layers": layers if layers is not None else [
-            {"mediaType": "application/vnd.ollama.image.license", "digest": "sha256:" + "0" * 64},
-            {"mediaType": MODEL_LAYER, "digest": digest, "size": len(self.data)}]}))
+        if layers is None:
+            layers = [{"mediaType": "application/vnd.ollama.image.license",
+                       "digest": "sha256:" + "0" * 64},
+                      {"mediaType": MODEL_LAYER, "digest": digest, "size": len(self.data)}]
+        manifest.write_text(json.dumps({"schemaVersion": 2, "layers": layers}))
         return manifest
 
     def add_cached(self, file="tiny-Q4_K_M.gguf", repository="models--owner--tiny-GGUF"):
@@ -123,7 +126,8 @@ class Found(StoreTests):
             self.add_ollama(f"registry.ollama.ai/library/bad/{i}", digest=digest or "x")
             n_tried += 1
         for i, layers in enumerate((
-                [{"mediaType": MODEL_LAYER}], [{"mediaType": MODEL_LAYER, "digest": 1}], [1], {}, "x",
+                [{"mediaType": MODEL_LAYER}], [{"mediaType": MODEL_LAYER, "digest": 1}], [1], {},
+                "x",
                 [{"mediaType": MODEL_LAYER, "digest": f"sha256:{self.sha256}"}] * 2)):
             self.add_ollama(f"registry.ollama.ai/library/odd/{i}", layers=layers)
             n_tried += 1

@@ -109,12 +109,19 @@ void add_answer_options(CLI::App& command, AnswerOptions& options) {
       ->type_name("HOW")
       ->check(CLI::IsMember({"ngram", "off"}))
       ->capture_default_str();
+  command
+      .add_option(
+          "--draft", options.draft,
+          "A smaller model with the same tokens that guesses instead, unless --speculate is "
+          "off; the answer stays the same")
+      ->type_name("FILE");
 }
 
 LoadOptions load_options(const AnswerOptions& options) {
   LoadOptions load = load_options(options.model);
   load.chat_template = options.chat_template;
   load.guess_ngrams = options.speculate == "ngram";
+  if (load.guess_ngrams) load.draft = options.draft;
   load.needs_chat_template = true;
   return load;
 }

@@ -38,6 +38,7 @@ struct AnswerOptions {
   bool no_open_thinking = false;
   bool show_thinking = false;
   std::string speculate = "ngram";
+  std::string draft;
   std::optional<int64_t> max_tokens;
   std::optional<int64_t> think_budget;
   std::optional<double> temperature;

@@ -66,6 +66,7 @@ Program::Program()
       "`reckon COMMAND --help` tells more about each.");
   add_ask_command(*this);
   add_chat_command(*this);
+  add_serve_command(*this);
   add_run_command(*this);
   add_pull_command(*this);
   add_list_command(*this);
@@ -73,9 +74,12 @@ Program::Program()
   add_verify_command(*this);
   add_show_command(*this);
   add_tokenize_command(*this);
+  add_tokenizer_command(*this);
+  add_recipe_command(*this);
   add_convert_command(*this);
   add_quantize_command(*this);
   add_synth_command(*this);
+  add_train_command(*this);
   add_perplexity_command(*this);
   add_bench_command(*this);
   add_version_command(*this);

@@ -19,6 +19,7 @@ struct Program {
 
 void add_ask_command(Program& program);
 void add_chat_command(Program& program);
+void add_serve_command(Program& program);
 void add_run_command(Program& program);
 void add_pull_command(Program& program);
 void add_list_command(Program& program);
@@ -26,9 +27,12 @@ void add_rm_command(Program& program);
 void add_verify_command(Program& program);
 void add_show_command(Program& program);
 void add_tokenize_command(Program& program);
+void add_tokenizer_command(Program& program);
+void add_recipe_command(Program& program);
 void add_convert_command(Program& program);
 void add_quantize_command(Program& program);
 void add_synth_command(Program& program);
+void add_train_command(Program& program);
 void add_perplexity_command(Program& program);
 void add_bench_command(Program& program);
 void add_version_command(Program& program);

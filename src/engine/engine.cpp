@@ -19,7 +19,7 @@ constexpr size_t kMaxStopStrings = 64;
 constexpr size_t kMaxStopBytes = 1024;
 
 // With more sequences than that a step's time grows with every token: a guess doesn't pay.
-constexpr int64_t kMaxGuessing = 2;
+constexpr int64_t kMaxGuessing = Draft::kSequences;
 
 using Milliseconds = std::chrono::duration<double, std::milli>;
 
@@ -58,6 +58,10 @@ struct Engine::Active {
   int64_t n_generated = 0;
   ThinkingTracker tracker;
   StopStrings stops;
+  ThoughtEnd thought_end = ThoughtEnd::kNone;
+  int64_t n_computed = 0;  // tokens that went through the model for it
+  double joules = 0;
+  std::optional<AnswerConstraint> constraint;  // from the time when it is known to the engine
   bool finished = false;
   bool reported = false;  // its FinishedEvent has been taken
 
@@ -94,8 +98,11 @@ Result<std::unique_ptr<Engine>> Engine::create(std::unique_ptr<Decoder> decoder,
         fmt::format("sequences at once: expected at least 1, found {}", options.max_running));
   }
   const int64_t context = options.context_length == 0 ? limit : options.context_length;
-  return std::unique_ptr<Engine>(new Engine(std::move(decoder), std::move(tokenizer),
+  std::unique_ptr<Engine> engine(new Engine(std::move(decoder), std::move(tokenizer),
                                             std::move(chat_template), options, context));
+  engine->constraints_ =
+      std::make_unique<AnswerConstraints>(engine->tokenizer_, engine->marks_, engine->stop_tokens_);
+  return engine;
 } catch (const std::bad_alloc&) {
   return failed("out of memory for the engine");
 }
@@ -151,6 +158,7 @@ Status Engine::check(const Request& request) const {
     return usage_error(
         fmt::format("think_budget: expected 0 or more tokens, found {}", *request.think_budget));
   }
+  RECKON_RETURN_IF_ERROR(check_thinking(request));
   if (request.thinking != ThinkingStart::kPlain && marks_.close.empty()) {
     return usage_error("thinking: expected a model whose chat template has thoughts");
   }
@@ -169,10 +177,15 @@ Status Engine::check(const Request& request) const {
 
 Result<RequestId> Engine::submit(Request request, EventSink sink) try {
   RECKON_RETURN_IF_ERROR(check(request));
+  if (request.constraint != nullptr) constraints_->prepare();
+  if (request.deliberates()) return submit_deliberation(std::move(request), std::move(sink));
   ThinkingOptions thinking{.start = request.thinking,
                            .marks = marks_,
                            .thought_so_far = request.thought_so_far,
-                           .budget = request.think_budget};
+                           .budget = request.think_budget,
+                           .soft_share = request.soft_share,
+                           .min_tokens = request.min_think_tokens,
+                           .closing_sentence = request.closing_sentence};
   std::vector<std::string> stops = request.stop;
   stops.insert(stops.end(), stop_spellings_.begin(), stop_spellings_.end());
   auto active = std::make_unique<Active>(std::move(request), std::move(sink), std::move(thinking),
@@ -198,6 +211,7 @@ Result<RequestId> Engine::submit(Request request, EventSink sink) try {
 
 bool Engine::step() {
   try {
+    deliberate();
     accept_submitted();
     obey_controls();
     run_batch();
@@ -206,7 +220,7 @@ bool Engine::step() {
   }
   sweep_finished();
   const std::lock_guard lock(mutex_);
-  return !active_.empty() || !submitted_.empty();
+  return !active_.empty() || !submitted_.empty() || n_deliberations_ > 0;
 }
 
 void Engine::accept_submitted() {
@@ -221,7 +235,14 @@ void Engine::accept_submitted() {
       submitted_.erase(submitted_.begin());
     }
     Active& active = *next;
+    const auto parent = active_.find(active.request.parent);
+    if (parent != active_.end() && !parent->second->finished) {
+      scheduler_.publish(&parent->second->sequence);
+    }
     scheduler_.add(&active.sequence);
+    if (active.request.constraint != nullptr) {
+      active.constraint.emplace(*constraints_, active.request.constraint, active.tracker);
+    }
     active.send(StartedEvent{});
     close_thought_if_due(active);  // a budget of 0
   }
@@ -251,13 +272,23 @@ void Engine::guess() {
     if (active->request.max_tokens) {
       room = std::min(room, *active->request.max_tokens - active->n_generated - 1);
     }
-    const std::span<const TokenId> guess = active->guesser.guess(sequence.tokens, room);
+    const std::span<const TokenId> guess = guess_for(*active, room);
     sequence.guess.assign(guess.begin(), guess.end());
   }
 }
 
+std::span<const TokenId> Engine::guess_for(Active& active, int64_t n_max) {
+  if (draft_ == nullptr) return active.guesser.guess(active.sequence.tokens, n_max);
+  return draft_->guess({.id = active.id,
+                        .tokens = active.sequence.tokens,
+                        .n_prompt = active.n_prompt,
+                        .sampling = &active.request.sampling,
+                        .n_max = n_max},
+                       sampler_, tokenizer_->vocab_size());
+}
+
 void Engine::run_batch() {
-  if (guess_ngrams_) guess();
+  if (guess_ngrams_ || draft_ != nullptr) guess();
   const std::vector<Scheduler::Share> batch = scheduler_.plan();
   if (batch.empty()) return;
   steps_.clear();
@@ -284,7 +315,9 @@ void Engine::run_batch() {
   }
   const auto vocab_size = static_cast<size_t>(decoder_->shape().vocab_size);
   logits_.resize(static_cast<size_t>(n_wanted) * vocab_size);
+  energy_.take();
   const Status status = decoder_->step(steps_, logits_);
+  const double joules_per_token = energy_.take() / static_cast<double>(n_tokens);
   if (!status.ok()) {
     for (const Scheduler::Share& share : batch) {
       finish(*find(share.sequence), FinishReason::kError, status.error().message);
@@ -295,6 +328,9 @@ void Engine::run_batch() {
   std::span<const float> rows = logits_;
   for (const Scheduler::Share& share : batch) {
     Active& active = *find(share.sequence);
+    const int64_t n_share = share.n_tokens + share.n_guessed;
+    active.n_computed += n_share;
+    active.joules += joules_per_token * static_cast<double>(n_share);
     if (!active.first_logits) {
       active.send(PrefillEvent{.done = std::min(active.sequence.n_computed, active.n_prompt),
                                .total = active.n_prompt});
@@ -304,6 +340,22 @@ void Engine::run_batch() {
     take_logits(active, rows.first(n_values), share.n_guessed);
     rows = rows.subspan(n_values);
   }
+}
+
+// What the next token may be, empty for anything; false when the request has ended instead.
+bool Engine::constrain(Active& active, std::span<const uint64_t>& allowed) {
+  if (!active.constraint) return true;
+  const auto bits = active.constraint->allowed(active.tracker);
+  if (!bits.ok()) {
+    finish(active, FinishReason::kError, bits.error().message);
+    return false;
+  }
+  allowed = *bits;
+  // A vocabulary without an end token: the answer is whole and nothing may follow.
+  const bool over = !allowed.empty() && std::all_of(allowed.begin(), allowed.end(),
+                                                    [](uint64_t word) { return word == 0; });
+  if (over) finish(active, FinishReason::kStop);
+  return !over;
 }
 
 // logits [1 + n_guessed, vocab_size of the model]: a token is sampled from each row as long as all
@@ -320,8 +372,14 @@ void Engine::take_logits(Active& active, std::span<const float> logits, int64_t 
   do {
     const std::span<const float> row = logits.subspan(static_cast<size_t>(n_true) * row_size)
                                            .first(static_cast<size_t>(tokenizer_->vocab_size()));
-    SampledToken sampled = sampler_.sample(
-        active.request.sampling, row, {.tokens = sequence.tokens, .n_prompt = active.n_prompt});
+    std::span<const uint64_t> allowed;
+    if (!constrain(active, allowed)) break;
+    SampledToken sampled = sample(active, row, allowed);
+    if (active.tracker.below_minimum() &&
+        (sampled.token == active.tracker.close_token() || ends_turn(sampled.token))) {
+      force(active, active.tracker.lengthening_tokens());
+      break;
+    }
     const bool came_true =
         n_true < n_guessed && sequence.guess[static_cast<size_t>(n_true)] == sampled.token;
     if (came_true) {
@@ -334,9 +392,31 @@ void Engine::take_logits(Active& active, std::span<const float> logits, int64_t 
     if (first) active.n_generated_by_first_logits = active.n_generated;
     close_thought_if_due(active);
   } while (!active.finished && sequence.n_pending() == 0);  // forced ones would be pending
-  active.guesser.learn(n_guessed, n_true);
+  if (draft_ != nullptr) {
+    draft_->learn(active.id, n_guessed, n_true);
+  } else {
+    active.guesser.learn(n_guessed, n_true);
+  }
   n_guessed_ += n_guessed;
   n_accepted_ += n_true;
+}
+
+// The next token of a sequence, with the thought's end made likelier when its budget runs out.
+SampledToken Engine::sample(Active& active, std::span<const float> logits,
+                            std::span<const uint64_t> allowed) {
+  const SamplingParams& params = active.request.sampling;
+  const SamplingHistory history{.tokens = active.sequence.tokens,
+                                .n_prompt = active.n_prompt - active.request.n_continued};
+  const double bias = active.tracker.close_bias();
+  if (bias == 0) return sampler_.sample(params, logits, history, allowed);
+  SamplingParams biased = params;
+  biased.logit_bias.push_back({active.tracker.close_token(), bias});
+  SampledToken sampled = sampler_.sample(biased, logits, history, allowed);
+  if (sampled.token == active.tracker.close_token()) {
+    const bool own = sampler_.sample(params, logits, history, allowed).token == sampled.token;
+    active.thought_end = own ? ThoughtEnd::kOwn : ThoughtEnd::kBudget;
+  }
+  return sampled;
 }
 
 // The token has joined the sequence.
@@ -348,15 +428,26 @@ void Engine::take_token(Active& active, TokenId token, bool forced,
                          .forced = forced,
                          .logprobs = std::move(logprobs)});
   if (!forced && ends_turn(token)) {
+    const bool thinking = active.tracker.part() == Part::kThinking;
+    if (thinking) active.thought_end = ThoughtEnd::kOwn;
     active.tracker.push_end();
     finish(active, FinishReason::kStop);
     return;
   }
   std::vector<TextDelta> deltas;
+  const bool was_thinking = active.tracker.part() == Part::kThinking;
   active.tracker.push(token, forced, deltas);
+  const bool thought_ended = was_thinking && active.tracker.part() == Part::kAnswer;
+  if (thought_ended && active.thought_end == ThoughtEnd::kNone) {
+    active.thought_end = ThoughtEnd::kOwn;
+  }
   send_text(active, deltas);
   if (active.stops.stopped()) {
     finish(active, FinishReason::kStop);
+  } else if (active.constraint && !active.constraint->follow(token, active.tracker)) {
+    // Only where a thought ends and goes on in one token, or its end was forced.
+    finish(active, FinishReason::kError,
+           "grammar: the text right behind the thought's end isn't what the grammar allows");
   } else if ((active.request.max_tokens && active.n_generated >= *active.request.max_tokens) ||
              active.sequence.n_tokens() >= context_length_) {
     finish(active, FinishReason::kLength);
@@ -366,7 +457,12 @@ void Engine::take_token(Active& active, TokenId token, bool forced,
 // The closing tokens join the sequence at once and are computed like a short prefill.
 void Engine::close_thought_if_due(Active& active) {
   if (active.finished || !active.tracker.close_due()) return;
-  for (const TokenId token : active.tracker.closing_tokens()) {
+  active.thought_end = active.tracker.answer_requested() ? ThoughtEnd::kAsked : ThoughtEnd::kBudget;
+  force(active, active.tracker.closing_tokens());
+}
+
+void Engine::force(Active& active, const std::vector<TokenId>& tokens) {
+  for (const TokenId token : tokens) {
     active.sequence.tokens.push_back(token);
     take_token(active, token, true, std::nullopt);
     if (active.finished) return;
@@ -405,10 +501,17 @@ void Engine::finish(Active& active, FinishReason reason, std::string error) {
   const Clock::time_point first_logits = active.first_logits.value_or(now);
   FinishedEvent event;
   event.reason = reason;
+  event.thought_end = active.thought_end;
   event.error = std::move(error);
+  event.usage.computed_tokens = active.n_computed;
+  if (energy_.readable()) event.usage.joules = active.joules;
   event.usage.prompt_tokens = active.n_prompt;
   event.usage.cached_tokens = std::min(active.sequence.n_reused, active.n_prompt);
   event.usage.output = active.tracker.counts();
+  if (active.request.think_budget && active.thought_end != ThoughtEnd::kNone) {
+    const int64_t left = *active.request.think_budget - event.usage.output.thinking;
+    event.usage.saved_tokens = std::max<int64_t>(left, 0);
+  }
   event.timings.wait_ms = Milliseconds(first_step - active.submitted).count();
   event.timings.prefill_ms = Milliseconds(first_logits - first_step).count();
   event.timings.decode_ms = Milliseconds(now - first_logits).count();
@@ -437,6 +540,7 @@ void Engine::fail_all(std::string_view message) {
       // A sink that can't take it has at least been called.
     }
   }
+  for (const auto& deliberation : deliberations_) deliberation->fail(message);
 }
 
 void Engine::sweep_finished() {
@@ -449,6 +553,7 @@ void Engine::sweep_finished() {
       const std::lock_guard lock(mutex_);
       controls_.release(entry->first);
     }
+    if (draft_ != nullptr) draft_->forget(entry->first);
     entry = active_.erase(entry);
   }
 }
@@ -473,6 +578,8 @@ Result<Completion> Engine::generate(Request request, EventSink sink) try {
     } else if (const auto* finished = std::get_if<FinishedEvent>(&event)) {
       ended = true;
       completion.finish_reason = finished->reason;
+      completion.thought_end = finished->thought_end;
+      completion.deliberation = finished->deliberation;
       completion.usage = finished->usage;
       completion.timings = finished->timings;
       failed_to_end = finished->reason == FinishReason::kError;

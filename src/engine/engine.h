@@ -3,16 +3,23 @@
 // submit and control.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
+#include <utility>
 #include <vector>
 
+#include "base/energy_meter.h"
 #include "base/result.h"
+#include "engine/answer_constraint.h"
 #include "engine/control_table.h"
+#include "engine/draft.h"
+#include "engine/deliberation.h"
 #include "engine/request.h"
 #include "engine/scheduler.h"
 #include "forward/decoder.h"
@@ -45,6 +52,9 @@ struct EngineStats {
 
 class Engine {
  public:
+  // Each needs places in ControlTable for its paths and branches, too.
+  static constexpr int64_t kMaxDeliberations = 128;
+
   // chat_template may be null: then no output is parsed for thoughts and only the tokenizer's own
   // end tokens end a turn. Errors: kUsage when options and decoder don't fit together, kBadFile
   // when the tokenizer's vocabulary is larger than the model's, kFailed when memory is short.
@@ -54,9 +64,17 @@ class Engine {
                                                 const EngineOptions& options);
   ~Engine();
 
+  // Guesses come from this smaller model from now on, rather than from n-grams. Its vocabulary must
+  // agree with the tokenizer's (tokens_agree). Before the first step.
+  void set_draft(std::unique_ptr<Draft> draft) { draft_ = std::move(draft); }
+
   // Queues a request. Any thread. Errors: kUsage naming the field (a prompt that fills the context
-  // is refused with both numbers, never cut), kFailed when ControlTable::kSlots requests are in.
+  // is refused with both numbers, never cut), kFailed when ControlTable::kSlots requests are in, or
+  // kMaxDeliberations that deliberate. Those are several requests inside (engine/deliberation.h),
+  // with one id and one stream of events outside.
   Result<RequestId> submit(Request request, EventSink sink);
+  // submit()'s errors of the request itself, without submitting. Any thread.
+  Status check(const Request& request) const;
   // Takes effect before the next step computes anything; false if the request has ended. Any
   // thread, signal handlers too.
   bool cancel(RequestId id) noexcept { return controls_.set(id, ControlTable::kCancel); }
@@ -83,15 +101,22 @@ class Engine {
          std::shared_ptr<const ChatTemplate> chat_template, const EngineOptions& options,
          int64_t context_length);
 
-  Status check(const Request& request) const;
+  Status check_thinking(const Request& request) const;
+  Result<RequestId> submit_deliberation(Request request, EventSink sink);
+  void deliberate();
   void accept_submitted();
   void obey_controls();
   void guess();
+  std::span<const TokenId> guess_for(Active& active, int64_t n_max);
   void run_batch();
+  bool constrain(Active& active, std::span<const uint64_t>& allowed);
   void take_logits(Active& active, std::span<const float> logits, int64_t n_guessed);
+  SampledToken sample(Active& active, std::span<const float> logits,
+                      std::span<const uint64_t> allowed);
   void take_token(Active& active, TokenId token, bool forced,
                   std::optional<TokenLogprobs> logprobs);
   void close_thought_if_due(Active& active);
+  void force(Active& active, const std::vector<TokenId>& tokens);
   void send_text(Active& active, std::vector<TextDelta>& deltas);
   bool ends_turn(TokenId token) const;
   void finish(Active& active, FinishReason reason, std::string error = {});
@@ -105,20 +130,26 @@ class Engine {
   ThinkMarks marks_;
   std::vector<TokenId> stop_tokens_;         // the template's, beside the tokenizer's own
   std::vector<std::string> stop_spellings_;  // the template's that are no tokens here
+  std::unique_ptr<AnswerConstraints> constraints_;
   int64_t context_length_;
   bool guess_ngrams_;
+  std::unique_ptr<Draft> draft_;  // may be null
   int64_t n_guessed_ = 0;
   int64_t n_accepted_ = 0;
+  EnergyMeter energy_;
   Scheduler scheduler_;
   Sampler sampler_;
   std::vector<SequenceStep> steps_;
   std::vector<TokenId> step_tokens_;  // of steps_, each sequence's pending ones and its guess
   std::vector<float> logits_;         // [n wanted, vocab_size]
-  std::map<RequestId, std::unique_ptr<Active>> active_;  // by age
+  std::map<RequestId, std::unique_ptr<Active>> active_;       // by age
+  std::vector<std::unique_ptr<Deliberation>> deliberations_;  // by age
+  std::atomic<int64_t> n_deliberations_ = 0;                  // submitted ones too
 
   ControlTable controls_;
-  std::mutex mutex_;  // over submitted_ and controls_' claim and release
+  std::mutex mutex_;  // over what is submitted and controls_' claim and release
   std::vector<std::unique_ptr<Active>> submitted_;
+  std::vector<std::unique_ptr<Deliberation>> submitted_deliberations_;
 };
 
 }  // namespace reckon

@@ -61,6 +61,10 @@ void Scheduler::remove(Sequence* sequence) {
   std::erase(running_, sequence);
 }
 
+void Scheduler::publish(Sequence* sequence) {
+  if (sequence->running) publish_partial_page(sequence);
+}
+
 const std::vector<Scheduler::Share>& Scheduler::plan() {
   admit();
   // A batch may lose all its members when pages run out while the oldest sequence, which never

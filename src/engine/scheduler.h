@@ -51,6 +51,9 @@ class Scheduler {
   // at most all pages: n_tokens <= n_pages * page_positions, always.
   void add(Sequence* sequence);
   void remove(Sequence* sequence);
+  // Makes known what a running sequence has computed so far, for others that begin like it; it goes
+  // on in the same pages.
+  void publish(Sequence* sequence);
 
   struct Share {
     Sequence* sequence = nullptr;

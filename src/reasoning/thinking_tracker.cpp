@@ -17,6 +17,23 @@ constexpr int64_t kMaxTokensToBoundary = 3;
 
 }  // namespace
 
+std::vector<TokenId> thought_closing(const Tokenizer& tokenizer, const ThinkMarks& marks,
+                                     bool ends_with_newline, std::string_view sentence) {
+  std::vector<TokenId> tokens;
+  if (!ends_with_newline) tokenizer.encode("\n", SpecialTokens::kAsText, tokens);
+  if (!sentence.empty()) {
+    tokenizer.encode(std::string(sentence) + "\n", SpecialTokens::kAsText, tokens);
+  }
+  const TokenId mark = tokenizer.find(marks.close);
+  if (mark != kNoToken) {
+    tokens.push_back(mark);
+  } else {
+    tokenizer.encode(marks.close, SpecialTokens::kAsText, tokens);
+  }
+  tokenizer.encode("\n\n", SpecialTokens::kAsText, tokens);
+  return tokens;
+}
+
 ThinkingTracker::ThinkingTracker(std::shared_ptr<const Tokenizer> tokenizer,
                                  ThinkingOptions options)
     : tokenizer_(std::move(tokenizer)), options_(std::move(options)), decoder_(tokenizer_) {
@@ -34,6 +51,8 @@ ThinkingTracker::ThinkingTracker(std::shared_ptr<const Tokenizer> tokenizer,
 
 void ThinkingTracker::push(TokenId token, bool forced, std::vector<TextDelta>& out) {
   const State before = state_;
+  const bool is_scaffold = forced && (closing_ || before != State::kThinking);
+  n_answer_bytes_ = 0;
   if (token != kNoToken && (token == open_id_ || token == close_id_)) {
     consume(decoder_.finish(), out);  // a character that the mark cut off
     if (state_ == State::kMayOpen && token == open_id_ &&
@@ -51,7 +70,15 @@ void ThinkingTracker::push(TokenId token, bool forced, std::vector<TextDelta>& o
     }
   }
   consume(decoder_.push(token), out);
-  count(before, forced);
+  if (before == State::kThinking && state_ == State::kAnswer && !decoder_.at_boundary()) {
+    // The mark ended in this token, and so a character begun behind it lies in this token too.
+    const std::string_view bytes = tokenizer_->bytes(token);
+    for (size_t i = bytes.size(); i-- > 0;) {
+      ++n_answer_bytes_;
+      if ((bytes[i] & 0xc0) != 0x80) break;
+    }
+  }
+  count(before, is_scaffold);
   if (state_ == State::kThinking && !decoder_.at_boundary() &&
       (answer_requested_ || (options_.budget && counts_.thinking >= *options_.budget))) {
     ++tokens_past_boundary_;
@@ -81,14 +108,32 @@ bool ThinkingTracker::close_due() const {
 std::vector<TokenId> ThinkingTracker::closing_tokens() {
   RECKON_CHECK(state_ == State::kThinking && !closing_);
   closing_ = true;
-  std::vector<TokenId> tokens;
-  if (!ends_with_newline_) tokenizer_->encode("\n", SpecialTokens::kAsText, tokens);
-  if (close_id_ != kNoToken) {
-    tokens.push_back(close_id_);
-  } else {
-    tokenizer_->encode(options_.marks.close, SpecialTokens::kAsText, tokens);
+  // An opening mark ends with the line break that a sentence needs.
+  const bool at_start = counts_.thinking == 0 && options_.thought_so_far.empty();
+  const bool on_new_line = ends_with_newline_ || (at_start && !options_.closing_sentence.empty());
+  return thought_closing(*tokenizer_, options_.marks, on_new_line, options_.closing_sentence);
+}
+
+double ThinkingTracker::close_bias() const {
+  if (state_ != State::kThinking || closing_ || !options_.budget || close_id_ == kNoToken ||
+      !decoder_.at_boundary() || below_minimum()) {
+    return 0;
   }
-  tokenizer_->encode("\n\n", SpecialTokens::kAsText, tokens);
+  const auto budget = static_cast<double>(*options_.budget);
+  const double begin = options_.soft_share * budget;
+  const auto used = static_cast<double>(counts_.thinking);
+  if (used < begin || begin >= budget) return 0;
+  return kMaxCloseBias * (used - begin) / (budget - begin);
+}
+
+bool ThinkingTracker::below_minimum() const {
+  return state_ == State::kThinking && !closing_ && !answer_requested_ &&
+         counts_.thinking < options_.min_tokens;
+}
+
+std::vector<TokenId> ThinkingTracker::lengthening_tokens() const {
+  std::vector<TokenId> tokens;
+  tokenizer_->encode(ends_with_newline_ ? "Wait" : "\nWait", SpecialTokens::kAsText, tokens);
   return tokens;
 }
 
@@ -141,6 +186,7 @@ void ThinkingTracker::consume_thinking(std::string text, std::vector<TextDelta>&
   }
   if (closes) {
     enter(State::kAnswer);
+    n_answer_bytes_ = rest.size();
     consume(std::move(rest), out);
   }
 }

@@ -35,4 +35,15 @@ inline uint64_t random_bits(uint64_t seed, uint64_t position) {
   return static_cast<uint64_t>(words[1]) << 32 | words[0];
 }
 
+// The seed of one of several answers to the same question: the first has the seed itself, so it is
+// the answer that one alone would have been; the others' are drawn where no token's draw comes
+// from.
+inline uint64_t path_seed(uint64_t seed, uint64_t path) {
+  if (path == 0) return seed;
+  const std::array<uint32_t, 4> words =
+      philox4x32({static_cast<uint32_t>(path), static_cast<uint32_t>(path >> 32), 1, 0},
+                 {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)});
+  return static_cast<uint64_t>(words[1]) << 32 | words[0];
+}
+
 }  // namespace reckon

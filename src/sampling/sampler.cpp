@@ -94,10 +94,11 @@ Sampler::Sampler(int64_t vocab_size)
 }
 
 SampledToken Sampler::sample(const SamplingParams& params, std::span<const float> logits,
-                             const SamplingHistory& history) {
+                             const SamplingHistory& history, std::span<const uint64_t> allowed) {
   RECKON_CHECK(static_cast<int64_t>(logits.size()) == vocab_size_);
   std::copy(logits.begin(), logits.end(), logits_.begin());
   adjust(params, history);
+  if (!allowed.empty()) mask(allowed);
 
   SampledToken sampled;
   if (params.temperature == 0.0) {
@@ -146,6 +147,15 @@ void Sampler::penalise(const SamplingParams& params, const SamplingHistory& hist
       logit -= params.frequency_penalty * static_cast<double>(in_output);
     }
     logits_[token] = static_cast<float>(std::clamp(logit, -kLogitLimit, kLogitLimit));
+  }
+}
+
+// After everything that could bring a logit back from -inf; one that is allowed stays finite.
+void Sampler::mask(std::span<const uint64_t> allowed) {
+  for (size_t i = 0; i < logits_.size(); ++i) {
+    const bool set = (allowed[i / 64] >> (i % 64) & 1) != 0;
+    const float least = set ? static_cast<float>(-kLogitLimit) : logits_[i];
+    logits_[i] = set ? std::max(logits_[i], least) : -std::numeric_limits<float>::infinity();
   }
 }
 

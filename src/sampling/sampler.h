@@ -41,9 +41,11 @@ class Sampler {
   explicit Sampler(int64_t vocab_size);
 
   // logits [vocab_size], finite or -inf. params validated against vocab_size. The token's place in
-  // its sequence, history.tokens.size(), and the seed decide the draw.
+  // its sequence, history.tokens.size(), and the seed decide the draw. allowed: one bit a token, at
+  // least one set: no other is taken, and they are cut and drawn as if there were no others. Empty:
+  // all.
   SampledToken sample(const SamplingParams& params, std::span<const float> logits,
-                      const SamplingHistory& history);
+                      const SamplingHistory& history, std::span<const uint64_t> allowed = {});
 
   // log softmax(logits)[token] and the n_top likeliest.
   TokenLogprobs logprobs(std::span<const float> logits, TokenId token, int n_top);
@@ -57,6 +59,7 @@ class Sampler {
 
   void adjust(const SamplingParams& params, const SamplingHistory& history);
   void penalise(const SamplingParams& params, const SamplingHistory& history);
+  void mask(std::span<const uint64_t> allowed);
   uint64_t weigh(std::span<const float> logits, double temperature);
   uint64_t cut(const SamplingParams& params, uint64_t total);
   void select_last_bucket(int64_t count, uint64_t mass);

@@ -1,0 +1,312 @@
+// Ollama's API: the models there are, pulling and deleting them, and what is loaded.
+#include <fmt/format.h>
+#include <time.h>
+
+#include <atomic>
+#include <boost/json/array.hpp>
+#include <boost/json/serialize.hpp>
+#include <charconv>
+#include <chrono>
+#include <thread>
+#include <utility>
+
+#include "base/json.h"
+#include "engine/load.h"
+#include "gguf/gguf_file.h"
+#include "model/config.h"
+#include "server/ollama.h"
+
+namespace reckon::server {
+namespace {
+
+namespace json = boost::json;
+
+// What Ollama's own clients are told: the version of its API that this one follows.
+constexpr std::string_view kOllamaVersion = "0.12.0";
+
+std::string digest_of(const LibraryModel& model) {
+  return model.sha256.empty() ? "" : "sha256:" + model.sha256;
+}
+
+// From the directory of the file alone; empty where it can't be read.
+json::object details_of(const LibraryModel& model) {
+  json::object details{{"parent_model", ""},   {"format", "gguf"},
+                       {"family", ""},         {"families", json::array()},
+                       {"parameter_size", ""}, {"quantization_level", ""}};
+  const Result<std::shared_ptr<const GgufFile>> file = GgufFile::open(model.path);
+  if (!file.ok()) return details;
+  const auto text = [&](std::string_view key) {
+    const auto value = (*file)->get_string(key);
+    return std::string(value.ok() ? value->value_or("") : "");
+  };
+  const std::string family = text("general.architecture");
+  details["family"] = family;
+  details["families"] = json::array{json::value(family)};
+  details["parameter_size"] = text("general.size_label");
+  return details;
+}
+
+void tags(ApiContext& context, Call call) {
+  const Result<std::vector<LibraryModel>> models = context.library->list();
+  if (!models.ok()) return reply_error(call, from_error(models.error()));
+  json::array list;
+  for (const LibraryModel& model : *models) {
+    if (call.key != nullptr && !call.key->may_use(model.name)) continue;
+    list.push_back(json::object{{"name", model.name},
+                                {"model", model.name},
+                                {"modified_at", utc_time(model.changed_at_s)},
+                                {"size", model.bytes},
+                                {"digest", digest_of(model)},
+                                {"details", details_of(model)}});
+  }
+  reply_json(call, json::object{{"models", std::move(list)}});
+}
+
+// "model", or "name" as older clients write it.
+ApiResult<std::string> read_name(const Call& call, bool* stream = nullptr) {
+  ApiResult<json::object> object = parse_body(call.request->body);
+  if (!object.ok()) return object.error();
+  Fields fields(*object);
+  std::optional<std::string> name = fields.text("model");
+  if (!name) name = fields.text("name");
+  if (stream != nullptr) *stream = fields.boolean("stream").value_or(true);
+  if (!fields.error() && !name) fields.fail("model", "expected a model's name, found none");
+  if (fields.error()) return *fields.error();
+  return *name;
+}
+
+void show(ApiContext& context, Call call) {
+  const ApiResult<std::string> name = read_name(call);
+  if (!name.ok()) return reply_error(call, name.error());
+  const ApiResult<LibraryModel> model = find_model(context, call, *name);
+  if (!model.ok()) return reply_error(call, model.error());
+  json::object reply{{"license", ""},
+                     {"modelfile", ""},
+                     {"parameters", ""},
+                     {"template", ""},
+                     {"modified_at", utc_time((*model).changed_at_s)},
+                     {"details", details_of(*model)}};
+  json::array capabilities{"completion"};
+  json::object info;
+  const Result<std::shared_ptr<const GgufFile>> file = GgufFile::open((*model).path);
+  if (file.ok()) {
+    const auto source = (*file)->get_string("tokenizer.chat_template");
+    if (source.ok()) reply["template"] = source->value_or("");
+    const Result<ModelConfig> config = read_config(**file);
+    const auto architecture = (*file)->get_string("general.architecture");
+    const std::string family(architecture.ok() ? architecture->value_or("") : "");
+    info["general.architecture"] = family;
+    if (config.ok()) info[family + ".context_length"] = config->context_length;
+    LoadOptions any_template;
+    any_template.needs_chat_template = false;
+    const auto chat_template = choose_chat_template(**file, any_template);
+    if (chat_template.ok() && *chat_template != nullptr) {
+      capabilities.push_back("tools");
+      if (!(*chat_template)->think_marks().open.empty()) capabilities.push_back("thinking");
+    }
+  }
+  reply["model_info"] = std::move(info);
+  reply["capabilities"] = std::move(capabilities);
+  reply_json(call, reply);
+}
+
+void ps(ApiContext& context, Call call) {
+  json::array list;
+  for (const LoadedModel& loaded : context.pool->list()) {
+    if (call.key != nullptr && !call.key->may_use(loaded.name)) continue;
+    const Result<LibraryModel> model = context.library->find(loaded.name);
+    if (!loaded.ready || !model.ok()) continue;
+    // What stays for ever has an end as well, in Ollama's terms: far away.
+    const double left_s = loaded.expires_in_s.value_or(100.0 * 365 * 24 * 3600);
+    list.push_back(json::object{
+        {"name", loaded.name},
+        {"model", loaded.name},
+        {"size", loaded.report.memory.total_bytes()},
+        {"size_vram", 0},
+        {"digest", digest_of(*model)},
+        {"details", details_of(*model)},
+        {"context_length", loaded.context_length},
+        {"expires_at", utc_time(seconds_since_1970() + static_cast<int64_t>(left_s))}});
+  }
+  reply_json(call, json::object{{"models", std::move(list)}});
+}
+
+std::string_view stage_name(StoreProgress::Stage stage) {
+  switch (stage) {
+    case StoreProgress::Stage::kLookingUp: return "pulling manifest";
+    case StoreProgress::Stage::kDownloading: return "pulling";
+    case StoreProgress::Stage::kVerifying: return "verifying sha256 digest";
+  }
+  return "pulling";
+}
+
+json::object progress_line(const StoreProgress& progress) {
+  json::object line{{"status", stage_name(progress.stage)}};
+  if (progress.stage == StoreProgress::Stage::kDownloading) {
+    line["status"] = "pulling " + progress.file;
+    line["digest"] = progress.sha256.empty() ? progress.file : "sha256:" + progress.sha256;
+    line["total"] = progress.total_bytes;
+    line["completed"] = progress.done_bytes;
+    line["bytes_per_second"] = progress.bytes_per_s;
+  }
+  return line;
+}
+
+// A pull takes minutes to hours: it has a thread of its own, and ends when the client goes.
+void pull(ApiContext& context, Call call) {
+  bool stream = true;
+  const ApiResult<std::string> name = read_name(call, &stream);
+  if (!name.ok()) return reply_error(call, name.error());
+  if (call.key != nullptr && !call.key->may_use(*name)) {
+    return reply_error(call, {.status = 403, .message = "model: this key may not pull it"});
+  }
+  const auto slot = std::make_shared<PullSlot>(context);
+  if (!slot->taken()) {
+    return reply_error(
+        call, {.status = 429, .message = "too many models are being pulled", .retry_after_s = 30});
+  }
+  const auto gone = std::make_shared<std::atomic<bool>>(false);
+  call.exchange->on_closed([gone] { *gone = true; });
+  if (stream) call.exchange->begin(200, reply_headers(call, "application/x-ndjson"), "");
+  std::thread([&context, call, reference = *name, stream, gone, slot] {
+    auto told = std::chrono::steady_clock::time_point();
+    JobControl control;
+    control.cancelled = [&] { return *gone || context.stopping; };
+    control.progress = [&](const StoreProgress& progress) {
+      const auto now = std::chrono::steady_clock::now();
+      if (!stream || now - told < std::chrono::milliseconds(200)) return;
+      told = now;
+      call.exchange->write(json::serialize(progress_line(progress)) + "\n");
+    };
+    const Status status = context.library->pull(reference, control);
+    if (!stream) {
+      if (status.ok()) return reply_json(call, json::object{{"status", "success"}});
+      return reply_error(call, from_error(status.error()));
+    }
+    call.exchange->write(json::serialize(status.ok()
+                                             ? json::object{{"status", "success"}}
+                                             : json::object{{"error", status.error().message}}) +
+                         "\n");
+    call.exchange->end();
+  }).detach();
+}
+
+void remove(ApiContext& context, Call call) {
+  const ApiResult<std::string> name = read_name(call);
+  if (!name.ok()) return reply_error(call, name.error());
+  const ApiResult<LibraryModel> model = find_model(context, call, *name);
+  if (!model.ok()) return reply_error(call, model.error());
+  const Status status = context.library->remove((*model).name);
+  if (!status.ok()) return reply_error(call, from_error(status.error()));
+  context.pool->release_soon((*model).name);
+  reply_json(call, json::object());
+}
+
+void copy(ApiContext& context, Call call) {
+  ApiResult<json::object> object = parse_body(call.request->body);
+  if (!object.ok()) return reply_error(call, object.error());
+  Fields fields(*object);
+  const std::optional<std::string> source = fields.text("source");
+  const std::optional<std::string> destination = fields.text("destination");
+  if (!source) fields.fail("source", "expected a model's name, found none");
+  if (!destination) fields.fail("destination", "expected a new name, found none");
+  if (fields.error()) return reply_error(call, *fields.error());
+  const ApiResult<LibraryModel> model = find_model(context, call, *source);
+  if (!model.ok()) return reply_error(call, model.error());
+  if (call.key != nullptr && !call.key->may_use(*destination)) {
+    return reply_error(call, {.status = 403, .message = "destination: this key may not use it"});
+  }
+  const Status status = context.library->copy((*model).name, *destination);
+  if (!status.ok()) return reply_error(call, from_error(status.error()));
+  reply_json(call, json::object());
+}
+
+void version(ApiContext&, Call call) {
+  reply_json(call, json::object{{"version", kOllamaVersion}, {"reckon", RECKON_VERSION}});
+}
+
+// Ollama's clients ask whether a server is there by HEAD /.
+void is_there(ApiContext&, Call call) {
+  call.exchange->reply({.headers = reply_headers(call, "text/plain; charset=utf-8")});
+}
+
+void embeddings(ApiContext&, Call call) {
+  reply_error(call, {.status = 400, .message = "these models write text and give no embeddings"});
+}
+
+}  // namespace
+
+std::string utc_time(int64_t seconds, int64_t nanoseconds) {
+  const time_t time = static_cast<time_t>(seconds);
+  tm parts{};
+  ::gmtime_r(&time, &parts);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z", parts.tm_year + 1900,
+                     parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec,
+                     nanoseconds / 1000);
+}
+
+std::string utc_now() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(now);
+  return utc_time(seconds.count(), std::chrono::nanoseconds(now - seconds).count());
+}
+
+std::optional<double> read_keep_alive(Fields& fields) {
+  const json::value* value = fields.find("keep_alive");
+  if (value == nullptr) return std::nullopt;
+  if (value->is_number()) return fields.number("keep_alive", -1e12, 1e12);
+  // Go's durations, of one unit or several: "5m", "1h30m", "-1m".
+  const std::string text = fields.text("keep_alive").value_or("");
+  const bool negative = text.starts_with('-');
+  std::string_view rest = std::string_view(text).substr(negative ? 1 : 0);
+  double seconds = 0;
+  bool good = !rest.empty();
+  while (good && !rest.empty()) {
+    double number = 0;
+    const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), number);
+    good = error == std::errc{} && number >= 0 && number < 1e9;
+    if (!good) break;
+    rest.remove_prefix(static_cast<size_t>(end - rest.data()));
+    static constexpr std::pair<std::string_view, double> kUnits[] = {
+        {"ms", 1e-3}, {"us", 1e-6}, {"ns", 1e-9}, {"h", 3600}, {"m", 60}, {"s", 1}};
+    double unit = rest.empty() ? 1 : 0;
+    for (const auto& [name, factor] : kUnits) {
+      if (unit != 0 || !rest.starts_with(name)) continue;
+      unit = factor;
+      rest.remove_prefix(name.size());
+    }
+    good = unit != 0;
+    seconds += number * unit;
+  }
+  if (!good) {
+    fields.fail("keep_alive", "expected seconds or a time such as 5m, found " + excerpt(text));
+    return std::nullopt;
+  }
+  return negative ? kForever : seconds;
+}
+
+// Until answers can be constrained, only none.
+void read_format(Fields& fields, GenerateSpec&) {
+  const json::value* format = fields.find("format");
+  if (format != nullptr && *format != json::value("")) fields.fail("format", "expected none");
+}
+
+std::span<const Route> ollama_routes() {
+  static constexpr Route kRoutes[] = {
+      {"POST", "/api/chat", ollama_chat},
+      {"POST", "/api/generate", ollama_generate},
+      {"GET", "/api/tags", tags},
+      {"POST", "/api/show", show},
+      {"GET", "/api/ps", ps},
+      {"POST", "/api/pull", pull},
+      {"DELETE", "/api/delete", remove},
+      {"POST", "/api/copy", copy},
+      {"GET", "/api/version", version, true},
+      {"POST", "/api/embed", embeddings},
+      {"POST", "/api/embeddings", embeddings},
+      {"HEAD", "/", is_there, true, true},
+  };
+  return kRoutes;
+}
+
+}  // namespace reckon::server

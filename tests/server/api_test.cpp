@@ -1,0 +1,404 @@
+// The three APIs over a tiny model: what is streamed is what is not streamed, fields arrive, and
+// running answers can be steered, left and stopped.
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "tests/server/server_fixture.h"
+
+namespace reckon::testing {
+namespace {
+
+namespace json = boost::json;
+
+constexpr const char* kGreedy = R"("max_tokens":40,"temperature":0)";
+
+// Whether text is valid UTF-8 and JSON's escapes are whole: Boost's parser checks both.
+bool parses(const std::string& text) {
+  boost::system::error_code error;
+  (void)json::parse(text, error);
+  return !error;
+}
+
+struct Said {
+  std::string thinking;
+  std::string answer;
+  std::string finish;
+  json::value usage;
+  json::value reckon;
+};
+
+// B4 on the way: every event is valid by itself.
+Said read_stream(const std::string& body, int64_t index = 0) {
+  Said said;
+  const std::vector<std::string> list = events(body);
+  EXPECT_EQ(list.back(), "[DONE]");
+  for (size_t i = 0; i + 1 < list.size(); ++i) {
+    EXPECT_TRUE(parses(list[i])) << list[i];
+    const json::value chunk = json::parse(list[i]);
+    if (chunk.as_object().contains("usage") && !chunk.at("usage").is_null()) {
+      said.usage = chunk.at("usage");
+      said.reckon = chunk.at("reckon");
+    }
+    for (const json::value& choice : chunk.at("choices").as_array()) {
+      if (choice.at("index").to_number<int64_t>() != index) continue;
+      const json::object& delta = choice.at("delta").as_object();
+      if (const auto* text = delta.if_contains("reasoning_content")) {
+        said.thinking += text->as_string();
+      }
+      if (const auto* text = delta.if_contains("content")) said.answer += text->as_string();
+      if (choice.at("finish_reason").is_string())
+        said.finish = choice.at("finish_reason").as_string();
+    }
+  }
+  return said;
+}
+
+Said read_whole(const Reply& reply) {
+  EXPECT_EQ(reply.status, 200) << reply.body;
+  const json::value value = reply.json();
+  const json::object& message = value.at("choices").at(0).at("message").as_object();
+  Said said;
+  if (message.contains("reasoning_content")) {
+    said.thinking = message.at("reasoning_content").as_string();
+  }
+  said.answer = message.at("content").as_string();
+  said.finish = value.at("choices").at(0).at("finish_reason").as_string();
+  said.usage = value.at("usage");
+  said.reckon = value.at("reckon");
+  return said;
+}
+
+TEST(OpenAi, StreamIsWhatIsNotStreamed) {
+  const ServerRig rig;
+  for (const char* effort : {"none", "minimal", "high"}) {
+    for (const char* model : {"tiny-qwen", "tiny-llama"}) {
+      for (const char* seed : {"1", "2", "3"}) {
+        const std::string fields = std::string(R"("max_tokens":60,"temperature":1.5,"seed":)") +
+                                   seed + R"(,"reasoning_effort":")" + effort + R"(","model":")" +
+                                   model + "\"";
+        const std::string start = R"({"messages":[{"role":"user","content":"hi"}],)";
+        const Said whole = read_whole(post(rig.port, "/v1/chat/completions", start + fields + "}"));
+        const Reply streamed =
+            post(rig.port, "/v1/chat/completions",
+                 start + fields + R"(,"stream":true,"stream_options":{"include_usage":true}})");
+        EXPECT_NE(streamed.head.find("text/event-stream"), std::string::npos);
+        const Said said = read_stream(streamed.body);
+        EXPECT_EQ(said.thinking, whole.thinking);
+        EXPECT_EQ(said.answer, whole.answer);
+        EXPECT_EQ(said.finish, whole.finish);
+        EXPECT_EQ(said.usage.at("completion_tokens"), whole.usage.at("completion_tokens"));
+        EXPECT_EQ(said.usage.at("completion_tokens_details"),
+                  whole.usage.at("completion_tokens_details"));
+      }
+    }
+  }
+}
+
+TEST(OpenAi, SeveralChoicesAndSeeds) {
+  const ServerRig rig;
+  const std::string fields = R"("max_tokens":12,"temperature":1.2)";
+  const Reply three = rig.chat(fields + R"(,"n":3)");
+  ASSERT_EQ(three.status, 200) << three.body;
+  const json::value value = three.json();
+  ASSERT_EQ(value.at("choices").as_array().size(), 3u);
+  EXPECT_EQ(value.at("usage").at("completion_tokens"), 36);
+  // The second of three is the first of its own seed.
+  const Reply second =
+      post(rig.port, "/v1/chat/completions",
+           R"({"messages":[{"role":"user","content":"hello"}],"seed":2,)" + fields + "}");
+  EXPECT_EQ(second.json().at("choices").at(0).at("message"),
+            value.at("choices").at(1).at("message"));
+  EXPECT_EQ(rig.chat(fields).json().at("choices"), rig.chat(fields).json().at("choices"));
+}
+
+TEST(OpenAi, Logprobs) {
+  const ServerRig rig;
+  const Reply reply = rig.chat(R"("max_tokens":5,"logprobs":true,"top_logprobs":3)");
+  ASSERT_EQ(reply.status, 200) << reply.body;
+  const json::value choice = reply.json().at("choices").at(0);
+  const json::array& tokens = choice.at("logprobs").at("reasoning_content").as_array();
+  ASSERT_EQ(tokens.size(), 5u);
+  for (const json::value& token : tokens) {
+    EXPECT_LE(token.at("logprob").to_number<double>(), 0);
+    EXPECT_EQ(token.at("top_logprobs").as_array().size(), 3u);
+  }
+}
+
+TEST(OpenAi, ThinkingBudgetIsKept) {
+  const ServerRig rig;
+  const Said said = read_whole(rig.chat(R"("max_tokens":60,"thinking_budget_tokens":7)"));
+  EXPECT_LE(said.usage.at("completion_tokens_details").at("reasoning_tokens").to_number<int>(), 8);
+  EXPECT_EQ(said.reckon.at("end_reason"), "budget");
+  const Said none = read_whole(rig.chat(R"("max_tokens":30,"reasoning_effort":"none")"));
+  EXPECT_EQ(none.usage.at("completion_tokens_details").at("reasoning_tokens"), 0);
+}
+
+TEST(OpenAi, AThoughtIsGoneOnFrom) {
+  const ServerRig rig;
+  const std::string body =
+      R"({"messages":[{"role":"user","content":"hi"},{"role":"assistant","prefix":true,)"
+      R"("reasoning_content":"First, "}],"max_tokens":20,"temperature":0})";
+  const Said said = read_whole(post(rig.port, "/v1/chat/completions", body));
+  const Said plain = read_whole(
+      post(rig.port, "/v1/chat/completions",
+           R"({"messages":[{"role":"user","content":"hi"}],"max_tokens":20,"temperature":0})"));
+  EXPECT_GT(said.usage.at("prompt_tokens").to_number<int>(),
+            plain.usage.at("prompt_tokens").to_number<int>());
+  EXPECT_NE(said.thinking + said.answer, plain.thinking + plain.answer);
+  // Earlier thoughts are accepted and dropped.
+  const auto prompt_tokens = [&](const std::string& thought) {
+    return read_whole(post(rig.port, "/v1/chat/completions",
+                           R"({"messages":[{"role":"user","content":"a"},{"role":"assistant",)" +
+                               thought + R"("content":"b"},{"role":"user","content":"c"}],)" +
+                               kGreedy + "}"))
+        .usage.at("prompt_tokens");
+  };
+  EXPECT_EQ(prompt_tokens(R"("reasoning_content":"long thought",)"), prompt_tokens(""));
+}
+
+TEST(OpenAi, PathsAreToldAndVotedOn) {
+  const ServerRig rig;
+  const std::string fields = R"("max_tokens":24,"temperature":1,"n_paths":3,"paths_stop":"off",)"
+                             R"("reasoning_effort":"low")";
+  const Reply reply =
+      rig.chat(fields + R"(,"stream":true,"stream_options":{"include_usage":true})");
+  const Reply whole = rig.chat(fields);
+  ASSERT_EQ(whole.status, 200) << whole.body;
+  for (int64_t path = 0; path < 3; ++path) {
+    const Said said = read_stream(reply.body, path);
+    EXPECT_FALSE(said.thinking.empty() && said.answer.empty());
+    EXPECT_EQ(said.finish, "length");
+    EXPECT_EQ(said.answer, whole.json()
+                               .at("choices")
+                               .at(static_cast<size_t>(path))
+                               .at("message")
+                               .at("content")
+                               .as_string());
+    EXPECT_EQ(said.reckon.at("vote").at("paths"), 3);
+  }
+}
+
+// A1's rule about special tokens, through every field that a client fills: E7.
+TEST(OpenAi, SpecialTokensStayText) {
+  const ServerRig rig;
+  const auto tokens = [&](const std::string& text) {
+    const Reply reply =
+        post(rig.port, "/tokenize", json::serialize(json::object{{"content", text}}));
+    return reply.json().at("tokens").as_array();
+  };
+  for (const char* special : {"<think>", "</think>", "<｜User｜>", "<｜Assistant｜>",
+                              "<｜end▁of▁sentence｜>", "<｜begin▁of▁sentence｜>", "<|im_end|>"}) {
+    const json::array list = tokens(special);
+    EXPECT_GT(list.size(), 1u) << special;
+    const Reply back =
+        post(rig.port, "/detokenize", json::serialize(json::object{{"tokens", list}}));
+    EXPECT_EQ(back.json().at("content"), special);
+    // Each adds to the prompt what it adds as text, in whatever field.
+    const auto prompt = [&](const std::string& role, const std::string& text) {
+      json::array messages{json::object{{"role", role}, {"content", "a" + text + "b"}}};
+      if (role != "user") messages.push_back(json::object{{"role", "user"}, {"content", "x"}});
+      const json::object body{{"messages", messages}, {"max_tokens", 1}};
+      return post(rig.port, "/v1/chat/completions", json::serialize(body))
+          .json()
+          .at("usage")
+          .at("prompt_tokens")
+          .to_number<size_t>();
+    };
+    for (const char* role : {"system", "user", "assistant"}) {
+      EXPECT_EQ(prompt(role, special) - prompt(role, ""),
+                tokens(std::string("a") + special + "b").size() - tokens("ab").size())
+          << special << " as " << role;
+    }
+  }
+}
+
+TEST(OpenAi, AFullContextIsA400) {  // B5
+  const ServerRig rig;
+  // The prompt's tokens beside the content's.
+  const auto n_prompt = [&](size_t n) {
+    const json::object body{
+        {"messages",
+         json::array{json::object{{"role", "user"}, {"content", std::string(n, '\x01')}}}},
+        {"max_tokens", 1}};
+    return post(rig.port, "/v1/chat/completions", json::serialize(body));
+  };
+  const size_t base = n_prompt(1).json().at("usage").at("prompt_tokens").to_number<size_t>() - 1;
+  const size_t room = 512 - base;
+  const Reply fits = n_prompt(room - 1);
+  ASSERT_EQ(fits.status, 200) << fits.body;
+  EXPECT_EQ(fits.json().at("choices").at(0).at("finish_reason"), "length");
+  for (const size_t n : {room, room + 1, room * 10}) {
+    const Reply reply = n_prompt(n);
+    EXPECT_EQ(reply.status, 400);
+    EXPECT_EQ(reply.json().at("error").at("param"), "prompt");
+    EXPECT_TRUE(reply.has("512") || reply.has("511")) << reply.body;
+  }
+  // The context ends the answer, which says so.
+  const Reply open = n_prompt(room - 20);
+  EXPECT_EQ(open.status, 200);
+}
+
+TEST(OpenAi, Completions) {
+  const ServerRig rig;
+  const Reply reply = post(rig.port, "/v1/completions",
+                           R"({"prompt":["a","b"],"max_tokens":4,"n":2,"echo":true,"seed":3})");
+  ASSERT_EQ(reply.status, 200) << reply.body;
+  const json::value value = reply.json();
+  const json::array& choices = value.at("choices").as_array();
+  ASSERT_EQ(choices.size(), 4u);
+  EXPECT_EQ(choices[0].at("text").as_string().front(), 'a');
+  EXPECT_EQ(choices[3].at("text").as_string().front(), 'b');
+  const Reply streamed = post(rig.port, "/v1/completions",
+                              R"({"prompt":["a","b"],"max_tokens":4,"n":2,"echo":true,"seed":3,)"
+                              R"("stream":true})");
+  std::vector<std::string> texts(4);
+  const std::vector<std::string> list = events(streamed.body);
+  for (size_t i = 0; i + 1 < list.size(); ++i) {
+    const json::value choice = json::parse(list[i]).at("choices").at(0);
+    texts[choice.at("index").to_number<size_t>()] += choice.at("text").as_string();
+  }
+  for (size_t i = 0; i < 4; ++i) EXPECT_EQ(texts[i], choices[i].at("text").as_string());
+  EXPECT_EQ(post(rig.port, "/v1/completions", R"({"prompt":[1,2,3],"max_tokens":1})").status, 200);
+}
+
+TEST(OpenAi, ModelsAndWhatIsNotThere) {
+  const ServerRig rig;
+  EXPECT_TRUE(get(rig.port, "/v1/models").has("tiny-llama"));
+  EXPECT_EQ(get(rig.port, "/v1/models/tiny-qwen").json().at("id"), "tiny-qwen");
+  EXPECT_EQ(get(rig.port, "/v1/models/nobody").status, 404);
+  EXPECT_EQ(rig.chat(R"("model":"nobody")").json().at("error").at("code"), "model_not_found");
+  EXPECT_EQ(post(rig.port, "/v1/embeddings", R"({"input":"x"})").status, 400);
+  // Unknown fields are ignored.
+  EXPECT_EQ(rig.chat(R"("max_tokens":1,"future_field":{"a":[1]},"user":"me")").status, 200);
+}
+
+TEST(Control, EndsAThoughtAndStopsAnAnswer) {
+  const ServerRig rig;
+  for (const std::string action : {"reasoning_end", "stop"}) {
+    Socket socket(rig.port);
+    socket.send(request_text("POST", "/v1/chat/completions",
+                             R"({"messages":[{"role":"user","content":"x"}],"temperature":0,)"
+                             R"("logit_bias":{},"stream":true,"max_tokens":450})",
+                             {{"Content-Type", "application/json"}}));
+    const std::string first = socket.receive_until("\n\n");
+    const size_t at = first.find("chatcmpl-");
+    ASSERT_NE(at, std::string::npos) << first;
+    const std::string id = first.substr(at, 41);
+    const Reply reply = post(rig.port, "/v1/chat/completions/control",
+                             R"({"id":")" + id + R"(","action":")" + action + R"("})");
+    const std::string rest = socket.receive_until("[DONE]");
+    // The answer may have been quicker.
+    EXPECT_TRUE(reply.status == 200 || reply.status == 404) << reply.body;
+    EXPECT_NE((first + rest).find("[DONE]"), std::string::npos);
+    EXPECT_NE((first + rest).find("\"finish_reason\":\""), std::string::npos);
+  }
+}
+
+TEST(Anthropic, MessagesBothWays) {
+  const ServerRig rig;
+  const std::string fields =
+      R"("messages":[{"role":"user","content":[{"type":"text","text":"hi"}]}],"max_tokens":40,)"
+      R"("temperature":0,"thinking":{"type":"enabled","budget_tokens":8})";
+  const Reply whole = post(rig.port, "/v1/messages", "{" + fields + "}");
+  ASSERT_EQ(whole.status, 200) << whole.body;
+  const json::value message = whole.json();
+  EXPECT_EQ(message.at("content").at(0).at("type"), "thinking");
+  EXPECT_FALSE(message.at("content").at(0).at("signature").as_string().empty());
+  const Reply streamed = post(rig.port, "/v1/messages", "{" + fields + R"(,"stream":true})");
+  std::string thinking;
+  std::string text;
+  std::string types;
+  bool signed_ = false;
+  for (const std::string& event : events(streamed.body)) {
+    const json::value value = json::parse(event);
+    types += std::string(value.at("type").as_string()) + " ";
+    if (value.at("type") != "content_block_delta") continue;
+    const json::object& delta = value.at("delta").as_object();
+    if (delta.at("type") == "thinking_delta") thinking += delta.at("thinking").as_string();
+    if (delta.at("type") == "text_delta") text += delta.at("text").as_string();
+    signed_ = signed_ || delta.at("type") == "signature_delta";
+  }
+  EXPECT_EQ(thinking, message.at("content").at(0).at("thinking").as_string());
+  EXPECT_EQ(text, message.at("content").at(1).at("text").as_string());
+  EXPECT_TRUE(signed_);
+  EXPECT_TRUE(types.starts_with("message_start content_block_start content_block_delta"));
+  EXPECT_TRUE(types.ends_with("content_block_stop message_delta message_stop "));
+  // The blocks are accepted back, thought and signature too.
+  json::array conversation{json::object{{"role", "user"}, {"content", "hi"}},
+                           json::object{{"role", "assistant"}, {"content", message.at("content")}},
+                           json::object{{"role", "user"}, {"content", "and?"}}};
+  const std::string again =
+      json::serialize(json::object{{"messages", conversation}, {"max_tokens", 2}});
+  EXPECT_EQ(post(rig.port, "/v1/messages", again).status, 200);
+  const Reply counted = post(rig.port, "/v1/messages/count_tokens", again);
+  EXPECT_GT(counted.json().at("input_tokens").to_number<int>(), 5);
+  const Reply error = post(rig.port, "/v1/messages", R"({"messages":[]})");
+  EXPECT_EQ(error.status, 400);
+  EXPECT_EQ(error.json().at("type"), "error");
+}
+
+TEST(Ollama, ChatGenerateAndModels) {
+  const ServerRig rig;
+  EXPECT_EQ(call(rig.port, "HEAD", "/").status, 200);
+  const std::string fields =
+      R"("model":"tiny-qwen","options":{"seed":5,"num_predict":20,"temperature":0})";
+  const Reply streamed =
+      post(rig.port, "/api/chat",
+           R"({"messages":[{"role":"user","content":"hi"}],"think":true,)" + fields + "}");
+  const Reply whole =
+      post(rig.port, "/api/chat",
+           R"({"messages":[{"role":"user","content":"hi"}],"stream":false,)" + fields + "}");
+  ASSERT_EQ(whole.status, 200) << whole.body;
+  std::string thinking;
+  std::string content;
+  size_t at = 0;
+  json::value last;
+  while (at < streamed.body.size()) {
+    const size_t end = streamed.body.find('\n', at);
+    last = json::parse(streamed.body.substr(at, end - at));
+    const json::object& message = last.at("message").as_object();
+    content += message.at("content").as_string();
+    if (message.contains("thinking")) thinking += message.at("thinking").as_string();
+    at = end + 1;
+  }
+  EXPECT_EQ(last.at("done"), true);
+  EXPECT_EQ(last.at("eval_count"), 20);
+  const json::value value = whole.json();
+  const json::object& message = value.at("message").as_object();
+  EXPECT_EQ(content, message.at("content").as_string());
+  if (!thinking.empty()) EXPECT_EQ(thinking, message.at("thinking").as_string());
+  const Reply generated = post(rig.port, "/api/generate",
+                               R"({"prompt":"hi","raw":true,"stream":false,)" + fields + "}");
+  EXPECT_TRUE(generated.json().as_object().contains("response"));
+  EXPECT_TRUE(get(rig.port, "/api/tags").has("tiny-llama"));
+  EXPECT_TRUE(post(rig.port, "/api/show", R"({"model":"tiny-qwen"})").has("thinking"));
+  EXPECT_TRUE(get(rig.port, "/api/ps").has("tiny-qwen"));
+  const Reply pulled = post(rig.port, "/api/pull", R"({"model":"r1:1.5b"})");
+  EXPECT_TRUE(pulled.has("\"completed\":5") && pulled.has("success")) << pulled.body;
+  EXPECT_TRUE(post(rig.port, "/api/pull", R"({"model":"/etc/passwd"})").has("error"));
+  EXPECT_EQ(post(rig.port, "/api/copy", R"({"source":"tiny-llama","destination":"mine"})").status,
+            200);
+  EXPECT_TRUE(get(rig.port, "/api/tags").has("mine"));
+  EXPECT_EQ(call(rig.port, "DELETE", "/api/delete", R"({"model":"mine"})").status, 200);
+  EXPECT_FALSE(get(rig.port, "/api/tags").has("mine"));
+}
+
+TEST(Ollama, KeepAliveLetsAModelGo) {
+  const ServerRig rig;
+  const auto loaded = [&] { return get(rig.port, "/api/ps").has("tiny-llama"); };
+  EXPECT_EQ(post(rig.port, "/api/generate", R"({"model":"tiny-llama","keep_alive":"10m"})")
+                .json()
+                .at("done_reason"),
+            "load");
+  EXPECT_TRUE(loaded());
+  EXPECT_EQ(post(rig.port, "/api/generate", R"({"model":"tiny-llama","keep_alive":0})")
+                .json()
+                .at("done_reason"),
+            "unload");
+  EXPECT_TRUE(eventually([&] { return !loaded(); }));
+}
+
+}  // namespace
+}  // namespace reckon::testing

@@ -1,0 +1,61 @@
+// Streams stay smooth: the work of a frame does not grow with what has come before. And what a
+// stream leaves in the document is what the whole text gives.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+
+import { ask, open_page, start_browser, wait_done } from './lib/browser.mjs';
+import { start_mock } from './lib/mock_server.mjs';
+
+let mock;
+let browser;
+before(async () => {
+  mock = await start_mock({ token_ms: 0 });
+  browser = await start_browser();
+});
+after(async () => {
+  await browser?.close();
+  await mock?.close();
+});
+
+// Longest task in ms and the script time in s while a question is answered.
+async function cost(question) {
+  const { page, close } = await open_page(browser, mock.origin);
+  await page.evaluate(() => {
+    window.longest_ms = 0;
+    new PerformanceObserver((list) => {
+      for (const entry of list.getEntries()) window.longest_ms = Math.max(window.longest_ms, entry.duration);
+    }).observe({ type: 'longtask' });
+  });
+  const before_s = (await page.metrics()).TaskDuration;
+  await ask(page, question);
+  await wait_done(page);
+  const busy_s = (await page.metrics()).TaskDuration - before_s;
+  const longest_ms = await page.evaluate(() => window.longest_ms);
+  const blocks = await page.$$eval('.block', (all) => all.length);
+  await close();
+  return { busy_s, longest_ms, blocks };
+}
+
+test('a thought of some 30k tokens and code of 4,000 lines', { timeout: 120_000 }, async () => {
+  for (const question of ['say:long think', 'say:longcode write']) {
+    const { busy_s, longest_ms } = await cost(question);
+    console.log(`${question}: busy ${busy_s.toFixed(1)} s, longest task ${longest_ms.toFixed(0)} ms`);
+    assert.ok(longest_ms < 1500, `${question}: ${longest_ms} ms`);
+  }
+});
+
+test('what a stream leaves is what the whole text gives', async () => {
+  const { page, close } = await open_page(browser, mock.origin);
+  await ask(page, 'primes');
+  await wait_done(page);
+  await page.waitForSelector('.answer .hljs-keyword');
+  const html = () => page.$eval('.answer', (answer) => answer.innerHTML);
+  await page.waitForFunction(() => !document.querySelector('.answer .tex:not(.tex-done)'));
+  const streamed = await html();
+  await page.reload({ waitUntil: 'networkidle0' });
+  await page.click('.list li button');
+  await page.waitForSelector('.answer .hljs-keyword');
+  await page.waitForFunction(() => !document.querySelector('.answer .tex:not(.tex-done)'));
+  assert.equal(await html(), streamed);
+  await close();
+});

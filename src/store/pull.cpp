@@ -233,7 +233,10 @@ Result<StoredModel> ModelStore::pull(const Reference& reference, const JobContro
     Result<ModelRecord> made = reference.kind == Reference::Kind::kFile
                                    ? pull.local(remote.source)
                                    : pull.remote(folder, client, http, remote);
-    if (!made.ok()) return made.error();
+    if (!made.ok()) {
+      folder.remove_if_empty();
+      return made.error();
+    }
     const auto file = GgufFile::open(made->files.front().path);
     if (!file.ok()) {
       RECKON_RETURN_IF_ERROR(folder.remove_all());

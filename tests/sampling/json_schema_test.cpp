@@ -145,7 +145,8 @@ TEST(JsonSchema, ChoicesReferencesAndMerging) {
          {"{\"a\":5}", "{\"a\":1,\"b\":null}"}, {"{\"a\":6}", "{}", "{\"a\":1.5}"});
   expect(R"({"type":"object","properties":{"k":{"type":"string"}},"required":["k"],
              "oneOf":[{"properties":{"k":{"const":"x"}}},
-                      {"properties":{"k":{"const":"y"},"n":{"type":"integer"}},"required":["n"]}]})",
+                      {"properties":{"k":{"const":"y"},"n":{"type":"integer"}},
+                       "required":["n"]}]})",
          {"{\"k\":\"x\"}", "{\"k\":\"y\",\"n\":1}"}, {"{\"k\":\"y\"}", "{\"k\":\"z\"}"});
   expect(R"({"$ref":"#/$defs/a~1b~0/0","$defs":{"a/b~":[{"type":"null"}]}})", {"null"}, {"1"});
   expect(R"({"properties":{"a":{"$ref":"#/$defs/s","description":"d","maxLength":1}},

@@ -11,6 +11,7 @@
 #include "cli/output.h"
 #include "cli/program.h"
 #include "cli/progress.h"
+#include "cli/train_stage.h"
 #include "engine/memory.h"
 #include "train/init_model.h"
 #include "train/sft.h"
@@ -66,15 +67,6 @@ Status run_sft_command(const train::SftOptions& options) {
   }
   out().write(text + fmt::format(", {:.0f} tokens/s\n", result.tokens_per_second));
   return {};
-}
-
-template <class Options>
-CLI::App* add_stage(Program& program, CLI::App& parent, const char* name, const char* description,
-                    const std::shared_ptr<Options>& options, Status (*run)(const Options&)) {
-  CLI::App* command = parent.add_subcommand(name, description);
-  command->callback(
-      [&program, options, run] { program.job = [options, run] { return run(*options); }; });
-  return command;
 }
 
 void add_init(Program& program, CLI::App& parent) {
@@ -166,9 +158,12 @@ void add_train_command(Program& program) {
   train->footer(
       "Examples:\n"
       "  reckon train init --tokenizer FOLDER -o base.gguf\n"
-      "  reckon train sft -m base.gguf --data train.jsonl --held-out test.jsonl -o trained.gguf");
+      "  reckon train sft -m base.gguf --data train.jsonl --held-out test.jsonl -o trained.gguf\n"
+      "  reckon train grpo -m trained.gguf --data problems.jsonl --verifier ./judge -o "
+      "better.gguf");
   add_init(program, *train);
   add_sft(program, *train);
+  add_grpo_stage(program, *train);
 }
 
 }  // namespace reckon::cli

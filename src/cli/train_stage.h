@@ -1,0 +1,23 @@
+// What the stages of `reckon train` share. Inside cli/ only.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <memory>
+
+#include "cli/program.h"
+
+namespace reckon::cli {
+
+// Adds a stage under `train`. options: where the arguments go; lives as long as the program.
+template <class Options>
+CLI::App* add_stage(Program& program, CLI::App& parent, const char* name, const char* description,
+                    const std::shared_ptr<Options>& options, Status (*run)(const Options&)) {
+  CLI::App* command = parent.add_subcommand(name, description);
+  command->callback(
+      [&program, options, run] { program.job = [options, run] { return run(*options); }; });
+  return command;
+}
+
+void add_grpo_stage(Program& program, CLI::App& train);
+
+}  // namespace reckon::cli

@@ -142,12 +142,12 @@ class Recipe {
   }
 
   Status init(const char* file, train::InitOptions options) {
-    return stage(file, {file}, [&] {
+    return stage(file, {file}, [&]() -> Status {
       options.tokenizer = folder_;
       int64_t n_parameters = 0;
       RECKON_RETURN_IF_ERROR(train::write_initial_model(options, path(file), pool_, n_parameters));
       out().write(fmt::format("{}: {} parameters\n", file, n_parameters));
-      return Status();
+      return {};
     });
   }
 

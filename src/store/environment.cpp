@@ -4,7 +4,6 @@
 #include <cstdlib>
 #include <string>
 
-#include "base/file.h"
 #include "store/model_store.h"
 #include "store/url.h"
 
@@ -12,7 +11,6 @@ namespace reckon {
 namespace {
 
 constexpr const char* kDefaultEndpoint = "https://huggingface.co";
-constexpr uint64_t kMaxTokenBytes = 4096;
 
 std::string variable(const char* name) {
   const char* value = std::getenv(name);
@@ -32,20 +30,6 @@ std::string first_of(std::initializer_list<std::string> folders) {
 
 bool is_there(const std::string& folder) {
   return !folder.empty() && ::access(folder.c_str(), F_OK) == 0;
-}
-
-std::string trimmed(std::string text) {
-  const size_t end = text.find_last_not_of(" \t\r\n");
-  text.resize(end == std::string::npos ? 0 : end + 1);
-  return text;
-}
-
-// Letters, digits and a few signs: nothing that could end a header's line.
-bool is_token(const std::string& text) {
-  for (const char c : text) {
-    if (c <= 0x20 || c >= 0x7f) return false;
-  }
-  return true;
 }
 
 }  // namespace
@@ -77,15 +61,8 @@ Result<StoreOptions> StoreOptions::from_environment() {
   const Result<Url> endpoint = parse_url(options.hub_endpoint);
   if (!endpoint.ok()) return usage_error("HF_ENDPOINT: " + endpoint.error().message);
 
-  options.hub_token = trimmed(variable("HF_TOKEN"));
-  if (options.hub_token.empty()) {
-    const std::string file = first_of({variable("HF_TOKEN_PATH"), below(hub_home, "/token")});
-    const Result<std::string> text = read_file(file, kMaxTokenBytes);
-    if (text.ok()) options.hub_token = trimmed(*text);
-  }
-  if (!is_token(options.hub_token)) {
-    return usage_error("HF_TOKEN: expected printable ASCII without blanks");
-  }
+  options.hub_token = variable("HF_TOKEN");
+  options.hub_token_file = first_of({variable("HF_TOKEN_PATH"), below(hub_home, "/token")});
   return options;
 }
 

@@ -62,8 +62,9 @@ struct StoreOptions {
   std::string ollama;  // folders of others; empty: not looked at
   std::string lm_studio;
   std::string hub_cache;
-  std::string hub_endpoint;  // "https://huggingface.co"; no slash at the end
-  std::string hub_token;     // empty: none
+  std::string hub_endpoint;    // "https://huggingface.co"; no slash at the end
+  std::string hub_token;       // empty: what hub_token_file holds, if it is there
+  std::string hub_token_file;  // read when something is pulled; may be empty
   int n_connections = 4;
 
   // RECKON_MODELS or XDG_DATA_HOME/reckon/models; OLLAMA_MODELS; HF_HUB_CACHE, HF_HOME;

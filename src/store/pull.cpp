@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <optional>
 
-#include "base/json.h"
+#include "base/file.h"
 #include "gguf/gguf_file.h"
 #include "store/catalog.h"
 #include "store/download.h"
@@ -48,17 +48,33 @@ bool is_loopback(const Url& url) {
   return url.host == "localhost" || url.host == "::1" || url.host.starts_with("127.");
 }
 
+// Empty: there is none. Printable ASCII and nothing that could end a header's line.
+Result<std::string> read_token(const StoreOptions& options) {
+  constexpr uint64_t kMaxTokenBytes = 4096;
+  std::string token = options.hub_token;
+  if (token.empty() && !options.hub_token_file.empty()) {
+    const Result<std::string> text = read_file(options.hub_token_file, kMaxTokenBytes);
+    if (text.ok()) token = *text;
+  }
+  const size_t end = token.find_last_not_of(" \t\r\n");
+  token.resize(end == std::string::npos ? 0 : end + 1);
+  const bool good =
+      std::all_of(token.begin(), token.end(), [](char c) { return c > 0x20 && c < 0x7f; });
+  if (!good) return usage_error("HF_TOKEN: expected printable ASCII without blanks");
+  return token;
+}
+
 Result<HttpOptions> http_options(const StoreOptions& options, const JobControl& control) {
   HttpOptions http;
   http.cancelled = control.cancelled;
-  if (options.hub_token.empty()) return http;
+  RECKON_ASSIGN(http.token, read_token(options));
+  if (http.token.empty()) return http;
   RECKON_ASSIGN(http.token_origin, parse_url(options.hub_endpoint));
   if (!http.token_origin->is_https && !is_loopback(*http.token_origin)) {
     return usage_error(
         fmt::format("HF_ENDPOINT: {} would carry HF_TOKEN unencrypted: expected https, or no token",
                     options.hub_endpoint));
   }
-  http.token = options.hub_token;
   return http;
 }
 

@@ -100,8 +100,12 @@ std::string folder_name_of(std::string_view source) {
 }
 
 Result<ModelRecord> read_record(const std::string& folder) {
+  RECKON_ASSIGN(const std::string text, read_file(folder + "/" + kRecordName, kMaxRecordBytes));
+  return parse_record(text, folder);
+}
+
+Result<ModelRecord> parse_record(std::string_view text, const std::string& folder) {
   const std::string path = folder + "/" + kRecordName;
-  RECKON_ASSIGN(const std::string text, read_file(path, kMaxRecordBytes));
   RECKON_ASSIGN(const json::value value, parse_json(text, path, 8));
   if (!value.is_object()) return bad_file(path + ": expected an object");
   const Reader reader(value.as_object(), path);

@@ -34,6 +34,7 @@ inline constexpr const char* kRecordName = "model.json";
 std::string folder_name_of(std::string_view source);
 
 // folder: the model's own, absolute. Errors: kBadFile for a record that isn't wholly right.
+Result<ModelRecord> parse_record(std::string_view text, const std::string& folder);
 Result<ModelRecord> read_record(const std::string& folder);
 Status write_record(const std::string& folder, const ModelRecord& record);
 

@@ -81,7 +81,7 @@ class DownloadTest : public testing::Test {
 
   Result<ModelFile> fetch() {
     HttpOptions http;
-    http.timeout = std::chrono::milliseconds(3000);
+    http.timeout = std::chrono::minutes(5);  // nothing here is late, but the machine may be
     DownloadOptions options;
     options.http = http;
     options.http.cancelled = cancelled_;

@@ -104,6 +104,11 @@ class Pull(StoreTests):
         self.variables["HF_ENDPOINT"] = "http://hub.example"
         self.expect_error(2, "unencrypted", "pull", NAME)
 
+    def test_tokens_that_are_none(self):
+        for token in ("a b", "a\nHost: x", "a\rb", "t\u00f6ken"):
+            self.expect_error(2, "HF_TOKEN", "pull", NAME, env={"HF_TOKEN": token})
+        self.assertEqual(self.hub.requests, [])
+
     def test_token_file(self):
         self.hub.token = "hf_filed"
         path = self.folder / "token"

@@ -10,6 +10,7 @@
 #include "cli/model_options.h"
 #include "cli/output.h"
 #include "cli/program.h"
+#include "cli/think_report.h"
 #include "engine/conversation.h"
 #include "engine/load.h"
 
@@ -43,31 +44,17 @@ Result<Request> make_request(const AskOptions& options, const Engine& engine,
                                         render_options(options.answer)));
   }
   apply_answer_options(options.answer, template_name, request);
+  RECKON_RETURN_IF_ERROR(apply_think_options(options.answer.think, engine, text, request));
   return request;
 }
 
 std::string as_json(const Completion& completion, double load_ms) {
-  const Usage& usage = completion.usage;
-  const Timings& timings = completion.timings;
   JsonLine json;
   json.begin_object()
       .field("thinking", completion.thinking)
       .field("answer", completion.answer)
       .field("finish_reason", finish_reason_name(completion.finish_reason));
-  json.key("usage")
-      .begin_object()
-      .field("prompt_tokens", usage.prompt_tokens)
-      .field("thinking_tokens", usage.output.thinking)
-      .field("answer_tokens", usage.output.answer)
-      .end_object();
-  json.key("timings")
-      .begin_object()
-      .field("load_ms", load_ms)
-      .field("prefill_ms", timings.prefill_ms)
-      .field("decode_ms", timings.decode_ms)
-      .field("prefill_tok_s", timings.prefill_rate())
-      .field("decode_tok_s", timings.decode_rate())
-      .end_object();
+  add_report(json, completion, load_ms);
   return json.end_object().take();
 }
 
@@ -90,7 +77,7 @@ Status run_ask(const AskOptions& options) {
   RECKON_ASSIGN(const Completion completion,
                 engine.generate(std::move(request),
                                 [&](RequestId id, const Event& event) { printer(id, event); }));
-  printer.finish(completion);
+  printer.finish(completion, options.answer.think.explain);
   if (options.json) out().write(as_json(completion, loaded.report.load_ms));
   RECKON_RETURN_IF_ERROR(out().status());
   if (completion.finish_reason == FinishReason::kCancelled) {
@@ -110,6 +97,8 @@ void add_ask_command(Program& program) {
       "Examples:\n"
       "  reckon ask -m model.gguf \"How many primes are there below 100?\"\n"
       "  reckon ask -m model.gguf --think-budget 2000 - < question.txt > answer.txt\n"
+      "  reckon ask -m model.gguf --effort low --early-stop either --explain \"What is 17 * 23?\"\n"
+      "  reckon ask -m model.gguf --paths 8 \"How many primes are there below 100?\"\n"
       "  reckon ask -m model.gguf --raw --max-tokens 20 \"The capital of France is\"\n"
       "  reckon ask -m model.gguf --json \"What is 17 * 23?\" | jq -r .answer",
       options, run_ask);

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "cli/think_options.h"
 #include "engine/load.h"
 #include "engine/request.h"
 
@@ -39,7 +40,7 @@ struct AnswerOptions {
   bool show_thinking = false;
   std::string speculate = "ngram";
   std::optional<int64_t> max_tokens;
-  std::optional<int64_t> think_budget;
+  ThinkOptions think;
   std::optional<double> temperature;
   std::optional<int64_t> top_k;
   std::optional<double> top_p;

@@ -281,6 +281,10 @@ DeliberationReport Deliberation::report() const {
   for (const auto& member : members_) {
     PathReport path = member->report;
     path.end = member->path.thought_end();
+    if (!member->counted) {  // even if it had come to its end by then
+      path.end = *decided_;
+      path.answer.clear();
+    }
     path.n_tokens = member->path.n_tokens();
     path.n_probes = member->path.n_probes();
     report.paths.push_back(std::move(path));

@@ -30,7 +30,6 @@ constexpr std::array<EffortShare, 6> kEfforts{{
     {"high", 8},
     {"xhigh", 14},
 }};
-constexpr double kEffortSoftShare = 0.8;
 // A finished thought, after Ma et al. 2025, "Reasoning Models Can Be Effective Without Thinking".
 constexpr std::string_view kFinishedThought = "Okay, I think I have finished thinking.";
 
@@ -110,7 +109,6 @@ void apply_effort(Effort effort, int64_t context_length, Request& request) {
   const int64_t share = kEfforts[static_cast<size_t>(effort)].sixteenths;
   // In two steps, so that no product overflows.
   request.think_budget = room / 16 * share + room % 16 * share / 16;
-  request.soft_share = kEffortSoftShare;
   if (effort == Effort::kNone) request.closing_sentence = kFinishedThought;
 }
 

@@ -72,7 +72,7 @@ struct Request {
   std::optional<int64_t> think_budget;  // of the thought; empty: no limit
   // From this share of think_budget on, the end of the thought becomes likelier with every token;
   // 1: not before the budget is spent, which always closes the thought.
-  double soft_share = 1.0;
+  double soft_share = 0.8;
   std::string closing_sentence;  // said before a thought that is closed for the model
   // An earlier end of the thought is answered with "Wait".
   int64_t min_think_tokens = 0;
@@ -104,8 +104,8 @@ struct Request {
 enum class Effort : uint8_t { kNone, kMinimal, kLow, kMedium, kHigh, kXhigh };
 // "none", "minimal", "low", "medium", "high", "xhigh"; empty for anything else.
 std::optional<Effort> parse_effort(std::string_view name);
-// Sets think_budget, soft_share and closing_sentence (docs/thinking.md has the table). The prompt
-// and max_tokens must be set.
+// Sets think_budget, and for kNone closing_sentence (docs/thinking.md has the table). The prompt and
+// max_tokens must be set.
 void apply_effort(Effort effort, int64_t context_length, Request& request);
 
 enum class FinishReason : uint8_t {

@@ -41,6 +41,8 @@ class ScriptedDecoder final : public Decoder {
     int64_t n_computed = 0;                // tokens, all steps together
     std::optional<std::string> fail_next;  // the next step fails with this message
     std::function<void()> before_step;
+    // Changes the logits that follow a sequence.
+    std::function<void(const std::vector<TokenId>&, std::span<float>)> adjust;
   };
 
   ScriptedDecoder(const DecoderShape& shape, Script script = {})
@@ -65,9 +67,11 @@ class ScriptedDecoder final : public Decoder {
       check_pages(sequence, written, read_only);
       const std::vector<TokenId> tokens = write(sequence);
       for (int64_t i = sequence.n_logits; i-- > 0; ++row) {
-        fill({tokens.begin(), tokens.end() - i},
-             logits.subspan(row * static_cast<size_t>(shape_.vocab_size),
-                            static_cast<size_t>(shape_.vocab_size)));
+        const std::vector<TokenId> so_far(tokens.begin(), tokens.end() - i);
+        const std::span<float> wanted = logits.subspan(row * static_cast<size_t>(shape_.vocab_size),
+                                                       static_cast<size_t>(shape_.vocab_size));
+        fill(so_far, wanted);
+        if (record_->adjust) record_->adjust(so_far, wanted);
       }
     }
     EXPECT_EQ(row * static_cast<size_t>(shape_.vocab_size), logits.size());

@@ -99,6 +99,11 @@ tidy: ## the short clang-tidy list, as errors
 	run-clang-tidy-19 -quiet -j $(JOBS) -p build/dev '$(CURDIR)/src/.*\.cpp$$' > build/tidy.log 2>&1 \
 	  || { grep -E 'warning:|error:' -A 4 build/tidy.log; false; }
 
+.PHONY: page
+page: ## web/dist is what its sources give, and the page's tests in Chromium (npm ci as needed)
+	sh tools/check_page.sh
+	cd web && npm ci --ignore-scripts --no-audit --no-fund --prefer-offline --loglevel=error && npm test
+
 .PHONY: help
 help:
 	@sed -n 's/^\([a-z0-9 -]*\):.*## \(.*\)/\1: \2/p' $(MAKEFILE_LIST)

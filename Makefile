@@ -63,6 +63,14 @@ asan tsan: ## the unit tests under sanitizers
 	$(call build_preset,$@)
 	$(FIXED_ADDRESSES) $(CTEST) --test-dir build/$@ -L unit -j $(JOBS)
 
+.PHONY: asan-inputs
+INPUT_TESTS = base gguf tokenizer sampling reasoning engine store server
+asan-inputs: ## of asan, what reads files, texts and requests
+	cmake --preset asan
+	cmake --build --preset asan -j $(JOBS) --target $(INPUT_TESTS:%=test_%)
+	$(FIXED_ADDRESSES) $(CTEST) --test-dir build/asan -j $(JOBS) \
+	  -R '^($(subst $(eval) ,|,$(INPUT_TESTS)))$$'
+
 .PHONY: tsan-threads
 tsan-threads: ## what runs threads, under the thread sanitizer: minutes (tsan: everything)
 	cmake --preset tsan

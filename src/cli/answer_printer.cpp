@@ -7,6 +7,7 @@
 #include <variant>
 
 #include "cli/output.h"
+#include "cli/think_report.h"
 
 namespace reckon::cli {
 namespace {
@@ -41,12 +42,30 @@ void AnswerPrinter::operator()(RequestId id, const Event& event) {
       prefill_->update(static_cast<double>(read->done), static_cast<double>(read->total));
   } else if (const auto* token = std::get_if<TokenEvent>(&event)) {
     prefill_.reset();
+    paths_.reset();
     steering_.set_part(token->part);
   } else if (const auto* text = std::get_if<TextEvent>(&event)) {
     if (!quiet_) show(*text);
+  } else if (const auto* paths = std::get_if<PathsEvent>(&event)) {
+    prefill_.reset();
+    // Until the vote, all that can be done is to end the thoughts.
+    steering_.set_part(Part::kThinking);
+    if (!quiet_) show(*paths);
   } else {
     prefill_.reset();
+    paths_.reset();
   }
+}
+
+void AnswerPrinter::show(const PathsEvent& paths) {
+  if (!paths_) paths_.emplace("thinking");
+  std::string detail = fmt::format("{} tokens", paths.n_tokens);
+  if (!paths.leader.empty()) {
+    constexpr size_t kMaxShown = 40;
+    detail +=
+        fmt::format(", {} for {}", paths.leader_votes, visible(paths.leader.substr(0, kMaxShown)));
+  }
+  paths_->update(static_cast<double>(paths.n_ended), static_cast<double>(paths.n_paths), detail);
 }
 
 void AnswerPrinter::show(const TextEvent& text) {
@@ -68,21 +87,16 @@ void AnswerPrinter::show(const TextEvent& text) {
   if (!out().status().ok()) engine_.cancel(id_);  // nobody reads any more
 }
 
-void AnswerPrinter::finish(const Completion& completion) {
+void AnswerPrinter::finish(const Completion& completion, bool explain) {
   if (quiet_) return;
   if (!ends_with_newline_) out().write("\n");
   out().flush();
   if (thought_shown_ && !answer_begun_) err().write("\n");
   const std::string end = describe_end(completion, engine_.context_length());
   if (!end.empty()) err().write(fmt::format("({})\n", end));
+  if (explain) err().write_foreign_dim(explanation(completion));
   if (err().is_terminal()) {
-    const Usage& usage = completion.usage;
-    const Timings& timings = completion.timings;
-    err().write_dim(fmt::format(
-        "read {} tokens at {:.1f}/s, thought {}, answered {} at {:.1f}/s; context {} of {}\n",
-        usage.prompt_tokens, timings.prefill_rate(), usage.output.thinking, usage.output.answer,
-        timings.decode_rate(), usage.prompt_tokens + usage.output.total(),
-        engine_.context_length()));
+    err().write_dim(usage_line(completion, engine_.context_length()));
   }
   err().flush();
 }

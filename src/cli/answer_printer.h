@@ -21,11 +21,13 @@ class AnswerPrinter {
   // To be called for every event of the request.
   void operator()(RequestId id, const Event& event);
 
-  // Ends the last line, tells why an answer broke off, and gives the figures (on a terminal).
-  void finish(const Completion& completion);
+  // Ends the last line, tells why an answer broke off, if wanted why the thought ended, and gives
+  // the figures (on a terminal).
+  void finish(const Completion& completion, bool explain);
 
  private:
   void show(const TextEvent& text);
+  void show(const PathsEvent& paths);
 
   Engine& engine_;
   SteersAnswer& steering_;
@@ -34,6 +36,7 @@ class AnswerPrinter {
   const bool quiet_;
   RequestId id_ = 0;
   std::optional<Progress> prefill_;
+  std::optional<Progress> paths_;
   bool thought_shown_ = false;
   bool answer_begun_ = false;
   bool ends_with_newline_ = true;  // of what stands on standard output

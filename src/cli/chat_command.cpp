@@ -118,15 +118,16 @@ class Chat {
     const char* end = argument.data() + argument.size();
     const auto parsed = std::from_chars(argument.data(), end, budget);
     if (argument == "off") {
-      options_.think_budget.reset();
+      options_.think.budget.reset();
     } else if (parsed.ec == std::errc() && parsed.ptr == end && budget >= 0) {
-      options_.think_budget = budget;
+      options_.think.budget = budget;
+      options_.think.effort.clear();
     } else if (!argument.empty()) {
       complain(usage_error(
           fmt::format("/budget: expected a number of tokens or off, found \"{}\"", argument)));
       return;
     }
-    note(options_.think_budget ? fmt::format("a thought may take {} tokens", *options_.think_budget)
+    note(options_.think.budget ? fmt::format("a thought may take {} tokens", *options_.think.budget)
                                : "a thought may take as many tokens as it likes");
   }
 
@@ -169,6 +170,11 @@ class Chat {
       return false;
     }
     apply_answer_options(options_, engine_.chat_template()->name(), *request);
+    const Status applied = apply_think_options(options_.think, engine_, last_question(), *request);
+    if (!applied.ok()) {
+      complain(applied.error());
+      return false;
+    }
     SteersAnswer steering(engine_);
     AnswerPrinter printer(engine_, steering, request->thinking, options_.show_thinking, false);
     const Result<Completion> completion = engine_.generate(
@@ -177,10 +183,17 @@ class Chat {
       complain(completion.error());
       return false;
     }
-    printer.finish(*completion);
+    printer.finish(*completion, options_.think.explain);
     used_ = completion->usage.prompt_tokens + completion->usage.output.total();
     conversation_.add_completion(*completion);
     return true;
+  }
+
+  std::string last_question() const {
+    const std::vector<Message>& messages = conversation_.messages();
+    const auto asked = std::find_if(messages.rbegin(), messages.rend(),
+                                    [](const Message& m) { return m.role == Role::kUser; });
+    return asked == messages.rend() ? "" : asked->content;
   }
 
   AnswerOptions options_;

@@ -75,10 +75,7 @@ void add_answer_options(CLI::App& command, AnswerOptions& options) {
   command
       .add_option("--max-tokens", options.max_tokens, "Most tokens of thought and answer together")
       ->type_name("N");
-  command
-      .add_option("--think-budget", options.think_budget,
-                  "Most tokens of the thought, which is then closed so that the answer begins")
-      ->type_name("N");
+  add_think_options(command, options.think);
   command.add_flag("--show-thinking", options.show_thinking,
                    "Write the thought to standard error even where that is no terminal");
   command.add_flag("--no-open-thinking", options.no_open_thinking,
@@ -121,6 +118,7 @@ LoadOptions load_options(const AnswerOptions& options) {
   LoadOptions load = load_options(options.model);
   load.chat_template = options.chat_template;
   load.guess_ngrams = options.speculate == "ngram";
+  load.n_sequences = sequences_at_once(options.think);
   if (load.guess_ngrams) load.draft = options.draft;
   load.needs_chat_template = true;
   return load;
@@ -168,7 +166,6 @@ void apply_answer_options(const AnswerOptions& options, std::string_view templat
   sampling.min_p = options.min_p.value_or(sampling.min_p);
   sampling.seed = options.seed;
   request.max_tokens = options.max_tokens;
-  request.think_budget = options.think_budget;
 }
 
 }  // namespace reckon::cli

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "cli/think_options.h"
 #include "engine/load.h"
 #include "engine/request.h"
 
@@ -40,7 +41,7 @@ struct AnswerOptions {
   std::string speculate = "ngram";
   std::string draft;
   std::optional<int64_t> max_tokens;
-  std::optional<int64_t> think_budget;
+  ThinkOptions think;
   std::optional<double> temperature;
   std::optional<int64_t> top_k;
   std::optional<double> top_p;

@@ -1,21 +1,15 @@
 // reckon tokenizer train: texts -> a tokenizer.json.
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <boost/json/array.hpp>
-#include <boost/json/object.hpp>
-#include <boost/json/value.hpp>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
 
-#include "base/file.h"
-#include "base/json.h"
 #include "cli/interrupts.h"
 #include "cli/output.h"
 #include "cli/program.h"
 #include "cli/progress.h"
+#include "cli/recipe.h"
 #include "model/convert_tokenizer.h"
 #include "tokenizer/bpe_trainer.h"
 
@@ -28,48 +22,6 @@ struct TokenizerTrainOptions {
   std::string out;
 };
 
-constexpr uint64_t kMaxDataBytes = uint64_t{4} << 30;
-
-// The strings of a line of JSON, but for what names things: keys, and the values of "role".
-void add_strings(const boost::json::value& value, BpeTrainer& trainer) {
-  if (const auto* text = value.if_string()) {
-    trainer.add(std::string_view(text->data(), text->size()));
-  } else if (const auto* array = value.if_array()) {
-    for (const boost::json::value& item : *array) add_strings(item, trainer);
-  } else if (const auto* object = value.if_object()) {
-    for (const auto& [key, item] : *object) {
-      if (key != "role") add_strings(item, trainer);
-    }
-  }
-}
-
-Status add_file(const std::string& path, BpeTrainer& trainer) {
-  RECKON_ASSIGN(const std::string text, read_file(path, kMaxDataBytes));
-  if (!path.ends_with(".jsonl")) {
-    trainer.add(text);
-    return {};
-  }
-  size_t line_number = 0;
-  std::string_view rest = text;
-  while (!rest.empty()) {
-    const size_t end = std::min(rest.find('\n'), rest.size());
-    const std::string_view line = rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-    ++line_number;
-    if (line.empty()) continue;
-    RECKON_ASSIGN(const boost::json::value value,
-                  parse_json(line, fmt::format("{}:{}", path, line_number)));
-    const auto* object = value.if_object();
-    const auto* messages = object == nullptr ? nullptr : object->if_contains("messages");
-    if (messages == nullptr) {
-      return bad_file(
-          fmt::format("{}:{}: expected an object with \"messages\"", path, line_number));
-    }
-    add_strings(*messages, trainer);
-  }
-  return {};
-}
-
 Status run_tokenizer_train(const TokenizerTrainOptions& options) {
   RECKON_ASSIGN(BpeTrainer trainer, BpeTrainer::create(options.training));
   const PollsForInterrupts interrupts;
@@ -77,7 +29,7 @@ Status run_tokenizer_train(const TokenizerTrainOptions& options) {
     Progress progress("reading texts");
     double done = 0;
     for (const std::string& path : options.data) {
-      RECKON_RETURN_IF_ERROR(add_file(path, trainer));
+      RECKON_RETURN_IF_ERROR(add_chat_texts(path, trainer));
       if (interrupts.interrupted()) return Error{ErrorKind::kInterrupted, ""};
       progress.update(++done, static_cast<double>(options.data.size()), path);
     }

@@ -11,6 +11,7 @@
 #include "cli/output.h"
 #include "cli/program.h"
 #include "cli/progress.h"
+#include "cli/train_stage.h"
 #include "engine/memory.h"
 #include "train/init_model.h"
 #include "train/sft.h"
@@ -66,15 +67,6 @@ Status run_sft_command(const train::SftOptions& options) {
   }
   out().write(text + fmt::format(", {:.0f} tokens/s\n", result.tokens_per_second));
   return {};
-}
-
-template <class Options>
-CLI::App* add_stage(Program& program, CLI::App& parent, const char* name, const char* description,
-                    const std::shared_ptr<Options>& options, Status (*run)(const Options&)) {
-  CLI::App* command = parent.add_subcommand(name, description);
-  command->callback(
-      [&program, options, run] { program.job = [options, run] { return run(*options); }; });
-  return command;
 }
 
 void add_init(Program& program, CLI::App& parent) {
@@ -147,14 +139,29 @@ void add_sft(Program& program, CLI::App& parent) {
   command->add_option("--held-out", o->held_out, "Conversations that are only measured")
       ->type_name("FILE");
   command
-      ->add_option("-o,--out", o->out,
-                   "The model file to write; beside it .csv, .svg, and .checkpoint on the way")
+      ->add_option(
+          "-o,--out", o->out,
+          "The model file to write; beside it .csv, .svg, .lock.json, and .checkpoint on the way")
       ->required()
       ->type_name("FILE");
   command->add_option("--chat-template", o->chat_template, "Another than the model file's own")
       ->type_name("NAME");
   add_sft_training_options(*command, *o);
   add_thread_option(*command, o->n_threads);
+}
+
+struct RerunOptions {
+  std::string lock;
+  std::string out;
+};
+
+void add_rerun(Program& program, CLI::App& parent) {
+  auto o = std::make_shared<RerunOptions>();
+  CLI::App* command = parent.add_subcommand(
+      "rerun", "Run a lockfile's stage again and compare the hash of what comes out");
+  command->callback([&program, o] { program.job = [o] { return rerun_lock(o->lock, o->out); }; });
+  command->add_option("LOCK", o->lock, "OUT.lock.json, as a stage writes it")->required();
+  command->add_option("-o,--out", o->out, "The model file to write")->required()->type_name("FILE");
 }
 
 }  // namespace
@@ -166,9 +173,13 @@ void add_train_command(Program& program) {
   train->footer(
       "Examples:\n"
       "  reckon train init --tokenizer FOLDER -o base.gguf\n"
-      "  reckon train sft -m base.gguf --data train.jsonl --held-out test.jsonl -o trained.gguf");
+      "  reckon train sft -m base.gguf --data train.jsonl --held-out test.jsonl -o trained.gguf\n"
+      "  reckon train grpo -m trained.gguf --data problems.jsonl --reward task -o "
+      "better.gguf");
   add_init(program, *train);
   add_sft(program, *train);
+  add_grpo_stage(program, *train);
+  add_rerun(program, *train);
 }
 
 }  // namespace reckon::cli

@@ -1,3 +1,5 @@
+// Draws the numbers and a wording, works the calculation out on a scratchpad. Expressions are
+// trees, calculated from the inside, the left first; fractions are reduced by primes.
 #include "eval/arithmetic.h"
 
 #include <fmt/format.h>
@@ -24,15 +26,16 @@ const Wordings& words_of(char operation) {
   static const Wordings plus = {"What is {} plus {}?",     "Add {} and {}.",
                                 "Add {} to {}.",           "What is the sum of {} and {}?",
                                 "How much is {} plus {}?", "Find the sum of {} and {}."};
-  static const Wordings minus = {"What is {} minus {}?", "What is the difference of {} and {}?",
+  static const Wordings minus = {"What is {} minus {}?",     "What is the difference of {} and {}?",
                                  "How much is {} minus {}?", "Take {} and subtract {}.",
-                                 "Find {} minus {}.", "What is {} less {}?"};
+                                 "Find {} minus {}.",        "What is {} less {}?"};
   static const Wordings times = {"What is {} times {}?",     "Multiply {} by {}.",
                                  "Multiply {} and {}.",      "What is the product of {} and {}?",
                                  "How much is {} times {}?", "What is {} multiplied by {}?"};
-  static const Wordings over = {"What is {} divided by {}?",     "Divide {} by {}.",
-                                "How much is {} divided by {}?", "How many times does {1} go into {0}?",
-                                "What is the quotient of {} and {}?", "What is {} over {}?"};
+  static const Wordings over = {
+      "What is {} divided by {}?",          "Divide {} by {}.",
+      "How much is {} divided by {}?",      "How many times does {1} go into {0}?",
+      "What is the quotient of {} and {}?", "What is {} over {}?"};
   return operation == '+' ? plus : operation == '-' ? minus : operation == '*' ? times : over;
 }
 
@@ -46,11 +49,10 @@ Problem calculation(Random& random, std::string_view kind, char operation, int64
   problem.kind = kind;
   problem.rule = "number";
   const std::string symbols = fmt::format("{}{}{}", a, operation, bracketed(b));
-  problem.question =
-      random.chance(35)
-          ? casual(random, fill_two(random.pick(words_of(operation)), std::to_string(a),
-                                    std::to_string(b)))
-          : ask_for_value(random, symbols);
+  problem.question = random.chance(35)
+                         ? casual(random, fill_two(random.pick(words_of(operation)),
+                                                   std::to_string(a), std::to_string(b)))
+                         : ask_for_value(random, symbols);
   // The same numbers the other way round are the same problem.
   const bool swaps = (operation == '+' || operation == '*') && a > b;
   problem.content = fmt::format("{}{}{}", swaps ? b : a, operation, swaps ? a : b);
@@ -88,8 +90,7 @@ class Expression {
     while (nodes_[root_].operation != 0) {
       work.line(text());
       Node& node = nodes_[static_cast<size_t>(ready(root_))];
-      node.value =
-          work.apply(node.operation, nodes_[node.left].value, nodes_[node.right].value);
+      node.value = work.apply(node.operation, nodes_[node.left].value, nodes_[node.right].value);
       node.operation = 0;
     }
     thought = work.take();
@@ -133,11 +134,11 @@ class Expression {
 
   std::string text_of(int at, int outer_rank, bool is_right) const {
     const Node& node = nodes_[static_cast<size_t>(at)];
-    if (node.operation == 0) return outer_rank == 0 ? std::to_string(node.value)
-                                                    : bracketed(node.value);
+    if (node.operation == 0)
+      return outer_rank == 0 ? std::to_string(node.value) : bracketed(node.value);
     const int own = rank(node.operation);
-    const std::string inner = text_of(node.left, own, false) + node.operation +
-                              text_of(node.right, own, true);
+    const std::string inner =
+        text_of(node.left, own, false) + node.operation + text_of(node.right, own, true);
     const bool brackets = own < outer_rank || (own == outer_rank && is_right);
     return brackets ? "(" + inner + ")" : inner;
   }
@@ -162,8 +163,8 @@ std::string fraction_text(int64_t numerator, int64_t denominator) {
 std::string reduce(Scratchpad& work, int64_t numerator, int64_t denominator) {
   for (const int64_t prime : {2, 3, 5, 7, 11, 13}) {
     while (numerator % prime == 0 && denominator % prime == 0) {
-      work.line(fmt::format("{}/{} by {}: {}/{}", numerator, denominator, prime,
-                            numerator / prime, denominator / prime));
+      work.line(fmt::format("{}/{} by {}: {}/{}", numerator, denominator, prime, numerator / prime,
+                            denominator / prime));
       numerator /= prime;
       denominator /= prime;
     }
@@ -181,9 +182,9 @@ Problem fraction_of_number(Random& random) {
   Problem problem;
   problem.kind = "fraction";
   problem.rule = "number";
-  problem.question = casual(random, fill(random.pick(wordings), {std::to_string(a),
-                                                                 std::to_string(b),
-                                                                 std::to_string(n)}));
+  problem.question = casual(
+      random,
+      fill(random.pick(wordings), {std::to_string(a), std::to_string(b), std::to_string(n)}));
   problem.content = fmt::format("{}/{} of {}", a, b, n);
   Scratchpad work(random);
   work.line(fmt::format("{}/{}*{}", n, b, a));
@@ -203,8 +204,12 @@ Problem fraction_calculation(Random& random) {
   Problem problem;
   problem.kind = "fraction";
   problem.rule = "number";
-  static const Wordings wordings = {"What is {}?", "Compute {}.", "{} =", "Calculate {}.",
-                                    "How much is {}?", "What is {} in lowest terms?",
+  static const Wordings wordings = {"What is {}?",
+                                    "Compute {}.",
+                                    "{} =",
+                                    "Calculate {}.",
+                                    "How much is {}?",
+                                    "What is {} in lowest terms?",
                                     "Work out {} as a fraction."};
   problem.question = casual(random, fill(random.pick(wordings), {symbols}));
   problem.content = symbols;
@@ -291,8 +296,8 @@ Problem make_expression(Random& random) {
     auto expression = Expression::draw(random, random.chance(50) ? 3 : 4);
     if (!expression) continue;
     Problem problem;
-  problem.kind = "expression";
-  problem.rule = "number";
+    problem.kind = "expression";
+    problem.rule = "number";
     problem.content = expression->text();
     problem.question = ask_for_value(random, problem.content);
     problem.answer = std::to_string(expression->work_out(random, problem.thought));
@@ -301,19 +306,18 @@ Problem make_expression(Random& random) {
 }
 
 Problem make_percent(Random& random) {
-  static const Wordings of = {"What is {}% of {}?",       "Calculate {}% of {}.",
-                              "How much is {}% of {}?",   "Find {}% of {}.",
+  static const Wordings of = {"What is {}% of {}?",        "Calculate {}% of {}.",
+                              "How much is {}% of {}?",    "Find {}% of {}.",
                               "What is {} percent of {}?", "{}% of {}",
                               "Compute {} percent of {}."};
-  const int64_t percent =
-      random.chance(60) ? 5 * random.between(1, 20) : random.between(1, 99);
+  const int64_t percent = random.chance(60) ? 5 * random.between(1, 20) : random.between(1, 99);
   const int64_t step = 100 / std::gcd(percent, int64_t{100});
   const int64_t number = step * random.between(1, 2000 / step);
   Problem problem;
   problem.kind = "percent";
   problem.rule = "number";
-  problem.question = casual(random, fill(random.pick(of), {std::to_string(percent),
-                                                          std::to_string(number)}));
+  problem.question =
+      casual(random, fill(random.pick(of), {std::to_string(percent), std::to_string(number)}));
   problem.content = fmt::format("{}% of {}", percent, number);
   Scratchpad work(random);
   work.line(fmt::format("{}*{}/100", number, percent));

@@ -1,6 +1,7 @@
-// Ways of trying, likeliest first. All plus and minus: with S the sum of all, the signs that reach t
-// take away numbers that sum to (S - t) / 2. Then one product or quotient of two numbers with plus
-// and minus around it; the target or what lies beside it as a product; two products; three factors.
+// Ways of trying, likeliest first. All plus and minus: with S the sum of all, the signs that reach
+// t take away numbers that sum to (S - t) / 2. Then one product or quotient of two numbers with
+// plus and minus around it; the target or what lies beside it as a product; two products; three
+// factors.
 #include "eval/countdown.h"
 
 #include <fmt/format.h>
@@ -207,7 +208,8 @@ class Search {
       if (last.value == number) found_ = make();
     };
     would_be(std::abs(target_ - v), [&] {
-      return v < target_ ? sum_of({term, last}, {false, false}) : sum_of({term, last}, {false, true});
+      return v < target_ ? sum_of({term, last}, {false, false})
+                         : sum_of({term, last}, {false, true});
     });
     would_be(target_ + v, [&] { return sum_of({last, term}, {false, true}); });
     if (v > 1 && target_ % v == 0) {
@@ -268,10 +270,10 @@ class Search {
   void beside(const Term& z, const Term& w, bool plus, const Terms& rest) {
     const int64_t goal = plus ? std::abs(target_ - w.value) : target_ + w.value;
     if (goal == 0 || goal % z.value != 0 || goal / z.value < 2) return;
-    const std::string reached =
-        !plus ? fmt::format("{}+{}={}", target_, w.value, goal)
-              : target_ > w.value ? fmt::format("{}-{}={}", target_, w.value, goal)
-                                  : fmt::format("{}-{}={}", w.value, target_, goal);
+    const std::string reached = !plus ? fmt::format("{}+{}={}", target_, w.value, goal)
+                                : target_ > w.value
+                                    ? fmt::format("{}-{}={}", target_, w.value, goal)
+                                    : fmt::format("{}-{}={}", w.value, target_, goal);
     const std::string line =
         fmt::format("{}/{}={}: ", reached, z.value, goal / z.value) + pair(rest, goal / z.value);
     if (found_) {
@@ -299,10 +301,9 @@ class Search {
         if (found_) return;
         const Term first = sum_of(one, {false, minus});
         if (first.value < 2 || target_ % first.value != 0) continue;
-        const std::string line =
-            fmt::format("{}={} {}/{}={}: ", first.text, first.value, target_, first.value,
-                        target_ / first.value) +
-            pair(two, target_ / first.value);
+        const std::string line = fmt::format("{}={} {}/{}={}: ", first.text, first.value, target_,
+                                             first.value, target_ / first.value) +
+                                 pair(two, target_ / first.value);
         if (found_) found_ = product_of(first, *found_);
         attempt_done(line);
       }
@@ -317,16 +318,16 @@ class Search {
       for (size_t i = 0; i < 2 && !found_; ++i) {
         const Term& next = rest[i];
         if (divides(first, next)) {
-          last_number(quotient_of(first, next),
-                      fmt::format("{} {}/{}={}", line, first.value, next.value,
-                                  first.value / next.value),
-                      rest[1 - i]);
+          last_number(
+              quotient_of(first, next),
+              fmt::format("{} {}/{}={}", line, first.value, next.value, first.value / next.value),
+              rest[1 - i]);
         }
         if (!found_ && multiplies(first, next)) {
-          last_number(product_of(first, next),
-                      fmt::format("{} {}*{}={}", line, first.value, next.value,
-                                  first.value * next.value),
-                      rest[1 - i]);
+          last_number(
+              product_of(first, next),
+              fmt::format("{} {}*{}={}", line, first.value, next.value, first.value * next.value),
+              rest[1 - i]);
         }
       }
     });
@@ -366,8 +367,8 @@ constexpr int kMostTries = 14;
 
 }  // namespace
 
-std::optional<CountdownWork> work_out_countdown(const std::vector<int64_t>& numbers,
-                                                int64_t target, int max_tries) {
+std::optional<CountdownWork> work_out_countdown(const std::vector<int64_t>& numbers, int64_t target,
+                                                int max_tries) {
   return Search(numbers, target, max_tries).run();
 }
 

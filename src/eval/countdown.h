@@ -19,8 +19,8 @@ struct CountdownWork {
 
 // Empty where the thought's ways of trying don't find one (another way may). Writes at most
 // max_tries ways that fail.
-std::optional<CountdownWork> work_out_countdown(const std::vector<int64_t>& numbers,
-                                                int64_t target, int max_tries);
+std::optional<CountdownWork> work_out_countdown(const std::vector<int64_t>& numbers, int64_t target,
+                                                int max_tries);
 
 // Whether any expression reaches the target, whole numbers on the way.
 bool countdown_solvable(const std::vector<int64_t>& numbers, int64_t target);

@@ -1,3 +1,4 @@
+// Draws kinds by their weights; a hash of kind and content says which side a problem is on.
 #include "eval/problem_set.h"
 
 #include <fmt/format.h>
@@ -8,7 +9,6 @@
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
-#include <array>
 #include <set>
 
 #include "base/file.h"

@@ -24,12 +24,13 @@ std::span<const Kind> all_kinds();
 
 struct ProblemSetOptions {
   bool held_out = false;
-  int64_t count = 0;                // in all; held_out: of each kind
-  std::vector<std::string> kinds;   // empty: all of them
+  int64_t count = 0;               // in all; held_out: of each kind
+  std::vector<std::string> kinds;  // empty: all of them
   uint64_t seed = 0;
   // Of 100 training problems, so many are answered straight away, with no thought.
   int percent_direct = 10;
-  bool need_thought = true;  // leave out what has no worked thought: puzzles for rollouts may lack it
+  bool need_thought =
+      true;  // leave out what has no worked thought: puzzles for rollouts may lack it
 };
 
 // Whether a problem of this content is held out: a fixed 1 in 20 by a hash of kind and content.

@@ -1,3 +1,4 @@
+// Fills templates with names, things and numbers that make sense, and works the formula out.
 #include "eval/word_problem.h"
 
 #include <fmt/format.h>
@@ -18,48 +19,59 @@ namespace reckon::eval {
 namespace {
 
 constexpr auto kNames = std::to_array<std::string_view>(
-    {"Tom", "Anna", "Ben", "Lily", "Sam", "Mia", "Jack", "Emma", "Noah", "Sara", "Leo", "Ella",
-     "Max", "Zoe", "Paul", "Nina", "Adam", "Lucy", "Omar", "Ruth", "Ivan", "Kate", "Hugo", "Rosa",
-     "Finn", "Vera", "Carl", "Judy", "Li", "Amir"});
-constexpr auto kHeldOutNames = std::to_array<std::string_view>(
-    {"Oscar", "Hannah", "Felix", "Greta", "Pedro", "Ingrid", "Winston", "Chloe", "Dmitri",
-     "Yasmin"});
+    {"Tom",  "Anna", "Ben",  "Lily", "Sam",  "Mia",  "Jack", "Emma", "Noah", "Sara",
+     "Leo",  "Ella", "Max",  "Zoe",  "Paul", "Nina", "Adam", "Lucy", "Omar", "Ruth",
+     "Ivan", "Kate", "Hugo", "Rosa", "Finn", "Vera", "Carl", "Judy", "Li",   "Amir"});
+constexpr auto kHeldOutNames =
+    std::to_array<std::string_view>({"Oscar", "Hannah", "Felix", "Greta", "Pedro", "Ingrid",
+                                     "Winston", "Chloe", "Dmitri", "Yasmin"});
 constexpr auto kThings = std::to_array<std::string_view>(
-    {"apples", "marbles", "books", "coins", "cards", "stickers", "pens", "eggs", "cookies", "toys",
-     "oranges", "stones", "cups", "plates", "bottles", "chairs", "shirts", "socks", "hats", "keys",
-     "lemons", "cakes", "fish", "ducks", "hens", "sheep", "trees", "leaves", "nuts", "beans",
-     "candies", "crayons", "bags", "cars", "bikes", "dolls", "kites", "maps", "notes", "photos",
-     "pears", "plums", "peaches", "carrots", "potatoes", "tomatoes", "onions", "magnets", "beads",
-     "ribbons", "puzzles", "songs", "tasks", "points", "tokens", "badges", "flags", "bolts",
-     "screws", "nails", "tiles", "paint cans", "water bottles", "toy cars", "story books"});
+    {"apples",   "marbles",    "books",    "coins",    "cards",  "stickers",   "pens",
+     "eggs",     "cookies",    "toys",     "oranges",  "stones", "cups",       "plates",
+     "bottles",  "chairs",     "shirts",   "socks",    "hats",   "keys",       "lemons",
+     "cakes",    "fish",       "ducks",    "hens",     "sheep",  "trees",      "leaves",
+     "nuts",     "beans",      "candies",  "crayons",  "bags",   "cars",       "bikes",
+     "dolls",    "kites",      "maps",     "notes",    "photos", "pears",      "plums",
+     "peaches",  "carrots",    "potatoes", "tomatoes", "onions", "magnets",    "beads",
+     "ribbons",  "puzzles",    "songs",    "tasks",    "points", "tokens",     "badges",
+     "flags",    "bolts",      "screws",   "nails",    "tiles",  "paint cans", "water bottles",
+     "toy cars", "story books"});
 constexpr auto kPlaces = std::to_array<std::string_view>(
-    {"box", "basket", "bag", "jar", "shelf", "drawer", "room", "garden", "shop", "store", "school",
-     "park", "house", "bin", "case", "packet", "bowl", "crate", "yard", "class"});
+    {"box",    "basket", "bag",   "jar", "shelf", "drawer", "room", "garden", "shop", "store",
+     "school", "park",   "house", "bin", "case",  "packet", "bowl", "crate",  "yard", "class"});
 struct Verb {
   std::string_view third;
   std::string_view plain;
 };
-constexpr auto kVerbs = std::to_array<Verb>(
-    {{"buys", "buy"},     {"finds", "find"},       {"makes", "make"},     {"gets", "get"},
-     {"sells", "sell"},   {"reads", "read"},       {"eats", "eat"},       {"uses", "use"},
-     {"collects", "collect"}, {"draws", "draw"},   {"paints", "paint"},   {"brings", "bring"},
-     {"carries", "carry"}, {"counts", "count"},    {"washes", "wash"},    {"packs", "pack"},
-     {"builds", "build"}, {"cleans", "clean"},     {"writes", "write"},   {"opens", "open"},
-     {"sold", "sell"},    {"used", "use"},         {"found", "find"},     {"made", "make"},
-     {"lost", "lose"},    {"gave away", "give away"}, {"ate", "eat"},     {"broke", "break"},
-     {"bought", "buy"},   {"won", "win"},          {"packed", "pack"},    {"needed", "need"}});
+constexpr auto kVerbs = std::to_array<Verb>({{"buys", "buy"},         {"finds", "find"},
+                                             {"makes", "make"},       {"gets", "get"},
+                                             {"sells", "sell"},       {"reads", "read"},
+                                             {"eats", "eat"},         {"uses", "use"},
+                                             {"collects", "collect"}, {"draws", "draw"},
+                                             {"paints", "paint"},     {"brings", "bring"},
+                                             {"carries", "carry"},    {"counts", "count"},
+                                             {"washes", "wash"},      {"packs", "pack"},
+                                             {"builds", "build"},     {"cleans", "clean"},
+                                             {"writes", "write"},     {"opens", "open"},
+                                             {"sold", "sell"},        {"used", "use"},
+                                             {"found", "find"},       {"made", "make"},
+                                             {"lost", "lose"},        {"gave away", "give away"},
+                                             {"ate", "eat"},          {"broke", "break"},
+                                             {"bought", "buy"},       {"won", "win"},
+                                             {"packed", "pack"},      {"needed", "need"}});
 
 // A word that means nothing, so that the model learns not to lean on the words it knows.
 std::string made_up_word(Random& random) {
   static constexpr auto kStarts = std::to_array<std::string_view>(
-      {"b", "br", "c", "ch", "cl", "d", "dr", "f", "fl", "g", "gl", "gr", "h", "j", "k", "l", "m",
-       "n", "p", "pl", "pr", "qu", "r", "s", "sc", "sh", "sl", "st", "t", "th", "tr", "v", "w"});
+      {"b",  "br", "c",  "ch", "cl", "d",  "dr", "f",  "fl", "g",  "gl",
+       "gr", "h",  "j",  "k",  "l",  "m",  "n",  "p",  "pl", "pr", "qu",
+       "r",  "s",  "sc", "sh", "sl", "st", "t",  "th", "tr", "v",  "w"});
   static constexpr auto kMiddles = std::to_array<std::string_view>(
-      {"a", "e", "i", "o", "u", "ai", "ea", "ee", "oa", "oo", "ou", "er", "or", "ar", "an", "en",
-       "in", "on", "ick", "ell", "amp", "ist", "ound", "ill", "utt"});
+      {"a",  "e",  "i",  "o",  "u",  "ai",  "ea",  "ee",  "oa",  "oo",   "ou",  "er", "or",
+       "ar", "an", "en", "in", "on", "ick", "ell", "amp", "ist", "ound", "ill", "utt"});
   static constexpr auto kEnds = std::to_array<std::string_view>(
-      {"", "b", "ck", "d", "g", "l", "m", "n", "p", "r", "t", "ter", "ler", "ner", "et", "le",
-       "ow", "y", "ing", "ant"});
+      {"",  "b",   "ck",  "d",   "g",  "l",  "m",  "n", "p",   "r",
+       "t", "ter", "ler", "ner", "et", "le", "ow", "y", "ing", "ant"});
   std::string word;
   const int64_t n = random.between(1, 2);
   for (int64_t i = 0; i < n; ++i) {
@@ -216,10 +228,12 @@ Problem make_unit(Random& random) {
   const Unit& unit = random.pick(kUnits);
   const bool down = random.chance(60);  // into the smaller unit
   const int64_t n = random.chance(60) ? random.between(2, 60) : random.between(2, 999);
-  static const std::vector<std::string_view> wordings = {
-      "How many {1} are in {2} {0}?",       "Convert {2} {0} to {1}.",
-      "How many {1} are there in {2} {0}?", "{2} {0} are how many {1}?",
-      "Express {2} {0} in {1}.",            "What is {2} {0} in {1}?"};
+  static const std::vector<std::string_view> wordings = {"How many {1} are in {2} {0}?",
+                                                         "Convert {2} {0} to {1}.",
+                                                         "How many {1} are there in {2} {0}?",
+                                                         "{2} {0} are how many {1}?",
+                                                         "Express {2} {0} in {1}.",
+                                                         "What is {2} {0} in {1}?"};
   const int64_t given = down ? n : n * unit.factor;
   const std::string_view from = down ? unit.large : unit.small;
   const std::string_view to = down ? unit.small : unit.large;
@@ -243,7 +257,8 @@ std::string compare(int64_t a, int64_t b) {
   const std::string y = std::to_string(b);
   const std::string shown = fmt::format("{} {}: ", x, y);
   if (x.size() != y.size()) {
-    return shown + fmt::format("{}{}{} digits", x.size(), x.size() < y.size() ? '<' : '>', y.size());
+    return shown +
+           fmt::format("{}{}{} digits", x.size(), x.size() < y.size() ? '<' : '>', y.size());
   }
   std::string text = shown;
   for (size_t i = 0; i < x.size(); ++i) {

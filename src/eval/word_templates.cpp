@@ -1,3 +1,4 @@
+// The two lists of stories.
 #include "eval/word_templates.h"
 
 namespace reckon::eval {
@@ -44,8 +45,7 @@ constexpr WordTemplate kTraining[] = {
     {"From {a} {o}, {N} gave {b} to {M} and {c} to a friend. How many {o} remain?", "a-b-c"},
     {"{N} has {a} dollars and spends {b} on {o} and {c} on a {p}. How much is left?", "a-b-c"},
     {"{N} had {a} {o}, lost {b} and then got {c} more. How many {o} does {N} have now?", "a-b+c"},
-    {"A {p} held {a} {o}. {b} were taken out and {c} were added. How many are in it now?",
-     "a-b+c"},
+    {"A {p} held {a} {o}. {b} were taken out and {c} were added. How many are in it now?", "a-b+c"},
     {"A bus has {a} people. {b} get off and {c} get on. How many people are on the bus now?",
      "a-b+c"},
     {"{N} had {a} {o}, got {b} more and then {v} {c} of them. How many {o} are left?", "a+b-c"},

@@ -1,3 +1,4 @@
+// The wordings of questions in symbols.
 #include "eval/wording.h"
 
 #include <array>

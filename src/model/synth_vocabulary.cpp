@@ -26,7 +26,6 @@ constexpr std::string_view kThink = "<think>";
 constexpr std::string_view kEndThink = "</think>";
 constexpr std::string_view kPad = "<｜▁pad▁｜>";
 
-
 struct MadeUp {
   std::vector<std::string> tokens;
   std::vector<int32_t> kinds;

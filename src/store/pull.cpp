@@ -233,7 +233,10 @@ Result<StoredModel> ModelStore::pull(const Reference& reference, const JobContro
     Result<ModelRecord> made = reference.kind == Reference::Kind::kFile
                                    ? pull.local(remote.source)
                                    : pull.remote(folder, client, http, remote);
-    if (!made.ok()) return made.error();
+    if (!made.ok()) {
+      folder.remove_if_empty();
+      return made.error();
+    }
     const auto file = GgufFile::open(made->files.front().path);
     if (!file.ok()) {
       RECKON_RETURN_IF_ERROR(folder.remove_all());
@@ -243,8 +246,12 @@ Result<StoredModel> ModelStore::pull(const Reference& reference, const JobContro
     record = std::move(*made);
   }
   if (std::find(record->names.begin(), record->names.end(), name) == record->names.end()) {
+    const bool is_new = record->names.empty();
     record->names.push_back(name);
-    RECKON_RETURN_IF_ERROR(write_record(folder.path(), *record));
+    const Status written = write_record(folder.path(), *record);
+    // One that may not last must not make the next try succeed without another look.
+    if (!written.ok() && is_new) folder.remove_file(kRecordName);
+    if (!written.ok()) return written.error();
   }
   return record->under(name);
 } catch (const std::exception& error) {

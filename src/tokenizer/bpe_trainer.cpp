@@ -138,19 +138,26 @@ class Merging {
       counts_[made] += word.count;
       places[made].insert(at);
     };
-    for (size_t i = 0; i + 1 < symbols.size(); ++i) {
-      if (symbols[i] != pair.first || symbols[i + 1] != pair.second) continue;
-      if (i > 0) {
-        counts_[{symbols[i - 1], pair.first}] -= word.count;
-        add({symbols[i - 1], joined});
+    size_t n = 0;  // symbols kept so far
+    for (size_t i = 0; i < symbols.size(); ++i) {
+      const bool is_pair =
+          symbols[i] == pair.first && i + 1 < symbols.size() && symbols[i + 1] == pair.second;
+      if (!is_pair) {
+        symbols[n++] = symbols[i];
+        continue;
       }
-      symbols[i] = joined;
-      symbols.erase(symbols.begin() + static_cast<std::ptrdiff_t>(i) + 1);
-      if (i + 1 < symbols.size()) {
-        counts_[{pair.second, symbols[i + 1]}] -= word.count;
-        add({joined, symbols[i + 1]});
+      if (n > 0) {
+        counts_[{symbols[n - 1], pair.first}] -= word.count;
+        add({symbols[n - 1], joined});
       }
+      if (i + 2 < symbols.size()) {
+        counts_[{pair.second, symbols[i + 2]}] -= word.count;
+        add({joined, symbols[i + 2]});
+      }
+      symbols[n++] = joined;
+      ++i;
     }
+    symbols.resize(n);
   }
 
   TokenizerSpec& spec_;
@@ -192,9 +199,10 @@ Result<BpeTrainer> BpeTrainer::create(const BpeTrainerOptions& options) {
   }
   const int64_t least = kBytes + static_cast<int64_t>(r1_special_tokens().size());
   if (options.vocab_size < least || options.vocab_size > kMaxVocabSize) {
-    return usage_error(fmt::format("vocabulary: expected {} tokens (bytes and special tokens) to "
-                                   "{}, found {}",
-                                   least, kMaxVocabSize, options.vocab_size));
+    return usage_error(
+        fmt::format("vocabulary: expected {} tokens (bytes and special tokens) to "
+                    "{}, found {}",
+                    least, kMaxVocabSize, options.vocab_size));
   }
   if (options.min_count < 1) {
     return usage_error(fmt::format("min-count: expected 1 or more, found {}", options.min_count));
@@ -220,8 +228,7 @@ void BpeTrainer::add(std::string_view text) {
 Result<TokenizerSpec> BpeTrainer::train(const Progress& progress) const {
   TokenizerSpec spec;
   spec.pre_tokenizer = options_.pre_tokenizer;
-  const auto n_text =
-      static_cast<size_t>(options_.vocab_size) - r1_special_tokens().size();
+  const auto n_text = static_cast<size_t>(options_.vocab_size) - r1_special_tokens().size();
   Merging merging(pieces_, spec);
   while (spec.tokens.size() < n_text && merging.step(options_.min_count)) {
     const auto done = static_cast<int64_t>(spec.tokens.size());

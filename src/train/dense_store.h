@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "base/result.h"
 #include "train/network.h"
@@ -9,7 +10,7 @@
 
 namespace reckon::train {
 
-class DenseStore : public WeightStore {
+class DenseStore : public TrainableStore {
  public:
   // with_gradients: false for a frozen model that is only evaluated.
   static Result<std::unique_ptr<DenseStore>> create(const NetworkShape& shape, const FloatOps& ops,
@@ -17,8 +18,12 @@ class DenseStore : public WeightStore {
 
   const WeightLayout& layout() const { return layout_; }
   float* weights() const { return weights_.data(); }
-  float* gradients() const { return gradients_.data(); }
-  void clear_gradients();
+
+  const std::vector<TensorSlot>& tensors() const override { return layout_.tensors; }
+  int64_t n_floats() const override { return layout_.n_floats; }
+  float* parameters() const override { return weights_.data(); }
+  float* gradients() const override { return gradients_.data(); }
+  void clear_gradients() override;
 
   LayerPointers layer(int64_t layer) override;
   const float* token_embedding() override { return weights() + layout_.token_embedding; }

@@ -62,6 +62,16 @@ class WeightStore {
   virtual float* output_gradient() = 0;
 };
 
+// A store whose gradients an optimiser uses.
+class TrainableStore : public WeightStore {
+ public:
+  virtual const std::vector<TensorSlot>& tensors() const = 0;  // what is trained
+  virtual int64_t n_floats() const = 0;                        // of the two arenas
+  virtual float* parameters() const = 0;
+  virtual float* gradients() const = 0;
+  virtual void clear_gradients() = 0;
+};
+
 // What the loss made of a learned place: row of PackedBatch::rows -> its target's
 // log-probability and the distribution's entropy (nats), at temperature 1.
 struct TokenOutcome {

@@ -8,13 +8,11 @@
 namespace reckon::train {
 
 Result<std::unique_ptr<Trainer>> Trainer::create(const NetworkShape& shape, const FloatOps& ops,
-                                                 const NetworkOptions& options) {
-  RECKON_ASSIGN(std::unique_ptr<DenseStore> store, DenseStore::create(shape, ops, true));
+                                                 const NetworkOptions& options,
+                                                 TrainableStore& store) {
   RECKON_ASSIGN(std::unique_ptr<Network> network, Network::create(shape, ops, options));
-  RECKON_ASSIGN(Adamw optimizer,
-                Adamw::create(ops, store->layout().tensors, store->layout().n_floats));
-  return std::unique_ptr<Trainer>(
-      new Trainer(std::move(store), std::move(network), std::move(optimizer)));
+  RECKON_ASSIGN(Adamw optimizer, Adamw::create(ops, store.tensors(), store.n_floats()));
+  return std::unique_ptr<Trainer>(new Trainer(store, std::move(network), std::move(optimizer)));
 }
 
 int64_t Trainer::memory_bytes(const NetworkShape& shape, const FloatOps& ops,
@@ -52,7 +50,7 @@ Result<StepResult> Trainer::step(std::span<const PackedBatch> batches,
   const double n = static_cast<double>(result.n_learned);
   result.loss = loss / n;
   result.gradient_norm = optimizer_.step(settings, learning_rate, 1 / n, steps_done,
-                                         store_->gradients(), store_->weights());
+                                         store_->gradients(), store_->parameters());
   RECKON_RETURN_IF_ERROR(check_finite(result, steps_done + 1, learning_rate));
   return result;
 }

@@ -9,7 +9,6 @@
 
 #include "base/result.h"
 #include "train/batch.h"
-#include "train/dense_store.h"
 #include "train/network.h"
 #include "train/optimizer.h"
 
@@ -27,14 +26,14 @@ Status check_finite(const StepResult& result, int64_t step, double learning_rate
 
 class Trainer {
  public:
-  // ops must outlive the trainer.
+  // ops and store must outlive the trainer.
   static Result<std::unique_ptr<Trainer>> create(const NetworkShape& shape, const FloatOps& ops,
-                                                 const NetworkOptions& options);
-  // Bytes that create() takes.
+                                                 const NetworkOptions& options,
+                                                 TrainableStore& store);
+  // Bytes that create() takes, and a DenseStore beside it.
   static int64_t memory_bytes(const NetworkShape& shape, const FloatOps& ops,
                               const NetworkOptions& options);
 
-  DenseStore& store() { return *store_; }
   Network& network() { return *network_; }
   Adamw& optimizer() { return optimizer_; }
 
@@ -45,10 +44,10 @@ class Trainer {
   double evaluate(std::span<const PackedBatch> batches);
 
  private:
-  Trainer(std::unique_ptr<DenseStore> store, std::unique_ptr<Network> network, Adamw optimizer)
-      : store_(std::move(store)), network_(std::move(network)), optimizer_(std::move(optimizer)) {}
+  Trainer(TrainableStore& store, std::unique_ptr<Network> network, Adamw optimizer)
+      : store_(&store), network_(std::move(network)), optimizer_(std::move(optimizer)) {}
 
-  std::unique_ptr<DenseStore> store_;
+  TrainableStore* store_;
   std::unique_ptr<Network> network_;
   Adamw optimizer_;
   std::vector<TokenOutcome> outcomes_;

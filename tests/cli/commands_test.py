@@ -135,10 +135,15 @@ class Ask(harness.Tests):
 
     def test_json_contract(self):
         tree = self.ask("--max-tokens", 12, "--temp", 0, "hello")
-        self.assertEqual(set(tree), {"thinking", "answer", "finish_reason", "usage", "timings"})
-        self.assertEqual(set(tree["usage"]), {"prompt_tokens", "thinking_tokens", "answer_tokens"})
-        self.assertEqual(set(tree["timings"]), {"load_ms", "prefill_ms", "decode_ms",
-                                                "prefill_tok_s", "decode_tok_s"})
+        self.assertEqual(set(tree), {"thinking", "answer", "finish_reason", "thought_end",
+                                     "usage", "timings"})
+        self.assertEqual(set(tree["usage"]), {"prompt_tokens", "thinking_tokens", "answer_tokens",
+                                              "scaffold_tokens", "computed_tokens",
+                                              "probe_tokens", "discarded_tokens"})
+        # Joules, where the machine tells them.
+        self.assertEqual(set(tree["timings"]) - {"joules"},
+                         {"load_ms", "prefill_ms", "decode_ms", "total_ms", "prefill_tok_s",
+                          "decode_tok_s"})
         self.assertEqual(tree["finish_reason"], "length")
         self.assertEqual(tree["usage"]["thinking_tokens"] + tree["usage"]["answer_tokens"], 12)
         for value in tree["usage"].values():
@@ -212,7 +217,8 @@ class Ask(harness.Tests):
         tree = self.ask("--ctx", 64, "--temp", 0, "hello")
         self.assertEqual(tree["finish_reason"], "length")
         usage = tree["usage"]
-        self.assertLessEqual(sum(usage.values()), 64)
+        self.assertLessEqual(usage["prompt_tokens"] + usage["thinking_tokens"]
+                             + usage["answer_tokens"], 64)
         self.expect_error(2, "64", "ask", "-m", self.model, "--ctx", "64", "x" * 500)
 
     def test_kv_types_and_paged(self):

@@ -1,0 +1,156 @@
+// Figures into words.
+#include "cli/think_report.h"
+
+#include <fmt/format.h>
+
+#include <string_view>
+
+namespace reckon::cli {
+namespace {
+
+void add_usage(JsonLine& json, const Usage& usage) {
+  json.key("usage")
+      .begin_object()
+      .field("prompt_tokens", usage.prompt_tokens)
+      .field("thinking_tokens", usage.output.thinking)
+      .field("answer_tokens", usage.output.answer)
+      .field("scaffold_tokens", usage.output.scaffold)
+      .field("computed_tokens", usage.computed_tokens)
+      .field("probe_tokens", usage.probe_tokens)
+      .field("discarded_tokens", usage.discarded_tokens);
+  if (usage.saved_tokens) json.field("saved_tokens", *usage.saved_tokens);
+  json.end_object();
+}
+
+void add_path(JsonLine& json, const PathReport& path) {
+  json.begin_object()
+      .field("answer", path.answer)
+      .field("thought_end", thought_end_name(path.end))
+      .field("finished", path.finished)
+      .field("tokens", path.n_tokens)
+      .field("probes", path.n_probes)
+      .field("weight", path.weight);
+  if (path.passed) json.field("passed", *path.passed);
+  if (path.score) json.field("score", *path.score);
+  if (!path.verifier_error.empty()) json.field("verifier_error", path.verifier_error);
+  json.end_object();
+}
+
+void add_deliberation(JsonLine& json, const DeliberationReport& report) {
+  json.key("deliberation")
+      .begin_object()
+      .field("chosen", report.chosen)
+      .field("decided_early", report.decided_early)
+      .field("posterior", report.posterior)
+      .field("probe_confidence", report.probe_confidence)
+      .field("agreeing_probes", report.n_agreeing);
+  json.key("votes").begin_array();
+  for (const VoteCount& vote : report.votes) {
+    json.begin_object()
+        .field("answer", vote.answer)
+        .field("votes", vote.n_votes)
+        .field("weight", vote.weight)
+        .field("share", vote.share)
+        .end_object();
+  }
+  json.end_array();
+  json.key("paths").begin_array();
+  for (const PathReport& path : report.paths) add_path(json, path);
+  json.end_array().end_object();
+}
+
+std::string reason(const Completion& completion) {
+  const int64_t n = completion.usage.output.thinking;
+  const auto after = [&](std::string_view what) {
+    return fmt::format("The thought ended after {} tokens: {}.\n", n, what);
+  };
+  const DeliberationReport* report = completion.deliberation.get();
+  switch (completion.thought_end) {
+    case ThoughtEnd::kNone:
+      return n == 0 ? "There was no thought.\n"
+                    : fmt::format("The thought of {} tokens did not end.\n", n);
+    case ThoughtEnd::kOwn: return after("the model closed it");
+    case ThoughtEnd::kBudget: return after("its budget");
+    case ThoughtEnd::kConfident:
+      return after(fmt::format("a side branch answered with confidence {:.3f}",
+                               report == nullptr ? 0 : report->probe_confidence));
+    case ThoughtEnd::kAgreed:
+      return after(fmt::format("{} side branches in a row gave the same answer",
+                               report == nullptr ? 0 : report->n_agreeing));
+    case ThoughtEnd::kVote:
+      return fmt::format("The vote was decided (posterior {:.3f}); other paths were ended.\n",
+                         report == nullptr ? 0 : report->posterior);
+    case ThoughtEnd::kVerified: return "An answer passed the verifier; other paths were ended.\n";
+    case ThoughtEnd::kAsked: return after("the answer was asked for");
+  }
+  return {};
+}
+
+std::string_view verdict(const PathReport& path) {
+  if (!path.passed) return "";
+  return *path.passed ? ", passed" : ", not passed";
+}
+
+}  // namespace
+
+void add_report(JsonLine& json, const Completion& completion, double load_ms) {
+  const Timings& timings = completion.timings;
+  json.field("thought_end", thought_end_name(completion.thought_end));
+  add_usage(json, completion.usage);
+  json.key("timings")
+      .begin_object()
+      .field("load_ms", load_ms)
+      .field("prefill_ms", timings.prefill_ms)
+      .field("decode_ms", timings.decode_ms)
+      .field("total_ms", timings.total_ms())
+      .field("prefill_tok_s", timings.prefill_rate())
+      .field("decode_tok_s", timings.decode_rate());
+  if (completion.usage.joules) json.field("joules", *completion.usage.joules);
+  json.end_object();
+  if (completion.deliberation != nullptr) add_deliberation(json, *completion.deliberation);
+}
+
+std::string usage_line(const Completion& completion, int64_t context_length) {
+  const Usage& usage = completion.usage;
+  const Timings& timings = completion.timings;
+  std::string line = fmt::format("read {} tokens at {:.1f}/s, thought {}, answered {} at {:.1f}/s",
+                                 usage.prompt_tokens, timings.prefill_rate(), usage.output.thinking,
+                                 usage.output.answer, timings.decode_rate());
+  if (usage.probe_tokens > 0) line += fmt::format(", probed {}", usage.probe_tokens);
+  if (usage.discarded_tokens > 0) line += fmt::format(", discarded {}", usage.discarded_tokens);
+  if (usage.saved_tokens) line += fmt::format(", saved {}", *usage.saved_tokens);
+  line += fmt::format("; {:.1f} s", timings.total_ms() / 1e3);
+  if (usage.joules) line += fmt::format(", {:.0f} J", *usage.joules);
+  return line + fmt::format("; context {} of {}\n", usage.prompt_tokens + usage.output.total(),
+                            context_length);
+}
+
+std::string explanation(const Completion& completion) {
+  std::string text = reason(completion);
+  if (completion.deliberation == nullptr) return text;
+  const DeliberationReport& report = *completion.deliberation;
+  int64_t n_probes = 0;
+  for (const PathReport& path : report.paths) n_probes += path.n_probes;
+  if (n_probes > 0) {
+    text +=
+        fmt::format("{} side branches took {} tokens.\n", n_probes, completion.usage.probe_tokens);
+  }
+  for (const VoteCount& vote : report.votes) {
+    text += fmt::format("{:5.1f} %  {} of {} paths: {}\n", 100 * vote.share, vote.n_votes,
+                        report.paths.size(), vote.answer);
+  }
+  for (size_t i = 0; i < report.paths.size() && report.paths.size() > 1; ++i) {
+    const PathReport& path = report.paths[i];
+    text += fmt::format("path {}: {} tokens, {}{}{}\n", i, path.n_tokens,
+                        path.finished ? path.answer.empty() ? "no answer" : path.answer : "ended",
+                        verdict(path), static_cast<int64_t>(i) == report.chosen ? ", told" : "");
+  }
+  for (const PathReport& path : report.paths) {
+    if (path.verifier_error.empty()) continue;
+    text += "The verifier: " + path.verifier_error + ".\n";
+    break;
+  }
+  return text;
+}
+
+}  // namespace reckon::cli

@@ -107,10 +107,12 @@ tidy: ## the short clang-tidy list, as errors
 	run-clang-tidy-19 -quiet -j $(JOBS) -p build/dev '$(CURDIR)/src/.*\.cpp$$' > build/tidy.log 2>&1 \
 	  || { grep -E 'warning:|error:' -A 4 build/tidy.log; false; }
 
-.PHONY: page
-page: ## web/dist is what its sources give, and the page's tests in Chromium (npm ci as needed)
+.PHONY: page page-check
+NPM_CI = npm ci --ignore-scripts --no-audit --no-fund --prefer-offline --loglevel=error
+page: page-check ## the page's tests in Chromium (package chromium), after page-check
+	cd web && $(NPM_CI) && npm test
+page-check: ## web/dist is, byte by byte, what its sources give
 	sh tools/check_page.sh
-	cd web && npm ci --ignore-scripts --no-audit --no-fund --prefer-offline --loglevel=error && npm test
 
 .PHONY: help
 help:

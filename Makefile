@@ -63,6 +63,14 @@ asan tsan: ## the unit tests under sanitizers
 	$(call build_preset,$@)
 	$(FIXED_ADDRESSES) $(CTEST) --test-dir build/$@ -L unit -j $(JOBS)
 
+.PHONY: asan-inputs
+INPUT_TESTS = base gguf tokenizer sampling reasoning engine store server
+asan-inputs: ## of asan, what reads files, texts and requests
+	cmake --preset asan
+	cmake --build --preset asan -j $(JOBS) --target $(INPUT_TESTS:%=test_%)
+	$(FIXED_ADDRESSES) $(CTEST) --test-dir build/asan -j $(JOBS) \
+	  -R '^($(subst $(eval) ,|,$(INPUT_TESTS)))$$'
+
 .PHONY: tsan-threads
 tsan-threads: ## what runs threads, under the thread sanitizer: minutes (tsan: everything)
 	cmake --preset tsan
@@ -98,6 +106,13 @@ tidy: ## the short clang-tidy list, as errors
 	cmake --preset dev >/dev/null
 	run-clang-tidy-19 -quiet -j $(JOBS) -p build/dev '$(CURDIR)/src/.*\.cpp$$' > build/tidy.log 2>&1 \
 	  || { grep -E 'warning:|error:' -A 4 build/tidy.log; false; }
+
+.PHONY: page page-check
+NPM_CI = npm ci --ignore-scripts --no-audit --no-fund --prefer-offline --loglevel=error
+page: page-check ## the page's tests in Chromium (package chromium), after page-check
+	cd web && $(NPM_CI) && npm test
+page-check: ## web/dist is, byte by byte, what its sources give
+	sh tools/check_page.sh
 
 .PHONY: help
 help:

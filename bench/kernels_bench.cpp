@@ -56,7 +56,10 @@ std::vector<uint8_t> random_weights(TensorType type, int64_t n_rows) {
 void products(benchmark::State& state, const KernelTable* table, TensorType type, int64_t n_columns,
               bool from_memory, double limit_gb_s) {
   const int64_t weight_row = row_bytes(type, kDepth);
-  const int64_t n_rows = from_memory ? static_cast<int64_t>(kStreamBytes) / weight_row : 256;
+  // Whole groups of rows that are packed together; random bytes are as good packed as not.
+  const int64_t n_rows =
+      from_memory ? static_cast<int64_t>(kStreamBytes) / weight_row / 32 * 32 : 256;
+  const int64_t n_packed_rows = table->reads_packed ? n_rows : 0;
   const std::vector<uint8_t> weights = random_weights(type, n_rows);
   const ActivationFormat format = activation_format(type);
   const size_t stride = activation_row_bytes(format, kDepth);
@@ -83,7 +86,8 @@ void products(benchmark::State& state, const KernelTable* table, TensorType type
                          .depth = kDepth,
                          .row_begin = row,
                          .row_end = std::min(row + kPieceRows, n_rows),
-                         .n_columns = n_columns});
+                         .n_columns = n_columns,
+                         .n_packed_rows = n_packed_rows});
     }
     benchmark::ClobberMemory();
   }
@@ -153,12 +157,14 @@ void register_all(double limit_gb_s) {
     for (const TensorTypeInfo& info : all_tensor_types()) {
       const std::string prefix = std::string(name) + "/" + std::string(info.name);
       const TensorType type = info.type;
-      benchmark::RegisterBenchmark((prefix + "/memory/columns:1").c_str(), products, table, type, 1,
-                                   true, limit_gb_s);
-      for (const int64_t n : {1, 4, 32, 128}) {
-        const std::string columns = "/cache/columns:" + std::to_string(n);
-        benchmark::RegisterBenchmark((prefix + columns).c_str(), products, table, type, n, false,
-                                     limit_gb_s);
+      for (const int64_t n : {1, 4, 8, 16, 128}) {
+        const std::string columns = "/columns:" + std::to_string(n);
+        if (n <= 8) {
+          benchmark::RegisterBenchmark((prefix + "/memory" + columns).c_str(), products, table,
+                                       type, n, true, limit_gb_s);
+        }
+        benchmark::RegisterBenchmark((prefix + "/cache" + columns).c_str(), products, table, type,
+                                     n, false, limit_gb_s);
       }
     }
     for (const int64_t n : {1, 8}) {

@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "base/file.h"
 #include "cli/answer_printer.h"
 #include "cli/input.h"
 #include "cli/interrupts.h"
@@ -13,6 +14,7 @@
 #include "cli/think_report.h"
 #include "engine/conversation.h"
 #include "engine/load.h"
+#include "sampling/json_schema.h"
 
 namespace reckon::cli {
 namespace {
@@ -20,11 +22,25 @@ namespace {
 struct AskOptions {
   AnswerOptions answer;
   std::string text;
+  std::string grammar;      // a file
+  std::string json_schema;  // a file, or the schema itself
   bool raw = false;
   bool json = false;
 };
 
 constexpr uint64_t kMaxQuestionBytes = uint64_t{64} << 20;
+
+// Null when the options ask for none.
+Result<std::shared_ptr<const Grammar>> load_constraint(const AskOptions& options) {
+  if (!options.grammar.empty()) {
+    RECKON_ASSIGN(const std::string text, read_file(options.grammar, kMaxGrammarBytes));
+    return Grammar::parse(text);
+  }
+  if (options.json_schema.empty()) return std::shared_ptr<const Grammar>();
+  if (options.json_schema.front() == '{') return json_schema_grammar(options.json_schema);
+  RECKON_ASSIGN(const std::string text, read_file(options.json_schema, kMaxGrammarBytes));
+  return json_schema_grammar(text);
+}
 
 Result<Request> make_request(const AskOptions& options, const Engine& engine,
                              const std::string& text) {
@@ -64,12 +80,14 @@ Status run_ask(const AskOptions& options) {
   if (text == "-") {
     RECKON_ASSIGN(text, read_standard_input(kMaxQuestionBytes));
   }
+  RECKON_ASSIGN(std::shared_ptr<const Grammar> constraint, load_constraint(options));
   LoadOptions load = load_options(options.answer);
   load.needs_chat_template = !options.raw;
   RECKON_ASSIGN(const LoadedEngine loaded,
                 load_with_progress(options.answer.model.path, std::move(load), options.json));
   Engine& engine = *loaded.engine;
   RECKON_ASSIGN(Request request, make_request(options, engine, text));
+  request.constraint = std::move(constraint);
 
   SteersAnswer steering(engine);
   AnswerPrinter printer(engine, steering, request.thinking, options.answer.show_thinking,
@@ -100,11 +118,22 @@ void add_ask_command(Program& program) {
       "  reckon ask -m model.gguf --effort low --early-stop either --explain \"What is 17 * 23?\"\n"
       "  reckon ask -m model.gguf --paths 8 \"How many primes are there below 100?\"\n"
       "  reckon ask -m model.gguf --raw --max-tokens 20 \"The capital of France is\"\n"
-      "  reckon ask -m model.gguf --json \"What is 17 * 23?\" | jq -r .answer",
+      "  reckon ask -m model.gguf --json \"What is 17 * 23?\" | jq -r .answer\n"
+      "  reckon ask -m model.gguf --json-schema person.json \"Who wrote Faust?\"",
       options, run_ask);
   command->add_option("TEXT", options->text, "The question; - reads it from standard input")
       ->required();
   add_answer_options(*command, options->answer);
+  CLI::Option* const grammar =
+      command
+          ->add_option("--grammar", options->grammar,
+                       "The answer must be a text of this GBNF grammar; the thought stays free")
+          ->type_name("FILE");
+  command
+      ->add_option("--json-schema", options->json_schema,
+                   "The answer must be JSON that this schema accepts; the thought stays free")
+      ->type_name("FILE|TEXT")
+      ->excludes(grammar);
   command->add_flag("--raw", options->raw, "Go on from the text as it is, without a chat template");
   command->add_flag("--json", options->json, "Print one JSON object and nothing else");
 }

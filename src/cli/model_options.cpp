@@ -106,6 +106,12 @@ void add_answer_options(CLI::App& command, AnswerOptions& options) {
       ->type_name("HOW")
       ->check(CLI::IsMember({"ngram", "off"}))
       ->capture_default_str();
+  command
+      .add_option(
+          "--draft", options.draft,
+          "A smaller model with the same tokens that guesses instead, unless --speculate is "
+          "off; the answer stays the same")
+      ->type_name("FILE");
 }
 
 LoadOptions load_options(const AnswerOptions& options) {
@@ -113,6 +119,7 @@ LoadOptions load_options(const AnswerOptions& options) {
   load.chat_template = options.chat_template;
   load.guess_ngrams = options.speculate == "ngram";
   load.n_sequences = sequences_at_once(options.think);
+  if (load.guess_ngrams) load.draft = options.draft;
   load.needs_chat_template = true;
   return load;
 }

@@ -39,6 +39,7 @@ struct AnswerOptions {
   bool no_open_thinking = false;
   bool show_thinking = false;
   std::string speculate = "ngram";
+  std::string draft;
   std::optional<int64_t> max_tokens;
   ThinkOptions think;
   std::optional<double> temperature;

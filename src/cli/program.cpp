@@ -74,9 +74,13 @@ Program::Program()
   add_verify_command(*this);
   add_show_command(*this);
   add_tokenize_command(*this);
+  add_tokenizer_command(*this);
+  add_eval_command(*this);
+  add_recipe_command(*this);
   add_convert_command(*this);
   add_quantize_command(*this);
   add_synth_command(*this);
+  add_train_command(*this);
   add_perplexity_command(*this);
   add_bench_command(*this);
   add_version_command(*this);

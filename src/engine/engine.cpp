@@ -19,7 +19,7 @@ constexpr size_t kMaxStopStrings = 64;
 constexpr size_t kMaxStopBytes = 1024;
 
 // With more sequences than that a step's time grows with every token: a guess doesn't pay.
-constexpr int64_t kMaxGuessing = 2;
+constexpr int64_t kMaxGuessing = Draft::kSequences;
 
 using Milliseconds = std::chrono::duration<double, std::milli>;
 
@@ -272,13 +272,23 @@ void Engine::guess() {
     if (active->request.max_tokens) {
       room = std::min(room, *active->request.max_tokens - active->n_generated - 1);
     }
-    const std::span<const TokenId> guess = active->guesser.guess(sequence.tokens, room);
+    const std::span<const TokenId> guess = guess_for(*active, room);
     sequence.guess.assign(guess.begin(), guess.end());
   }
 }
 
+std::span<const TokenId> Engine::guess_for(Active& active, int64_t n_max) {
+  if (draft_ == nullptr) return active.guesser.guess(active.sequence.tokens, n_max);
+  return draft_->guess({.id = active.id,
+                        .tokens = active.sequence.tokens,
+                        .n_prompt = active.n_prompt,
+                        .sampling = &active.request.sampling,
+                        .n_max = n_max},
+                       sampler_, tokenizer_->vocab_size());
+}
+
 void Engine::run_batch() {
-  if (guess_ngrams_) guess();
+  if (guess_ngrams_ || draft_ != nullptr) guess();
   const std::vector<Scheduler::Share> batch = scheduler_.plan();
   if (batch.empty()) return;
   steps_.clear();
@@ -382,7 +392,11 @@ void Engine::take_logits(Active& active, std::span<const float> logits, int64_t 
     if (first) active.n_generated_by_first_logits = active.n_generated;
     close_thought_if_due(active);
   } while (!active.finished && sequence.n_pending() == 0);  // forced ones would be pending
-  active.guesser.learn(n_guessed, n_true);
+  if (draft_ != nullptr) {
+    draft_->learn(active.id, n_guessed, n_true);
+  } else {
+    active.guesser.learn(n_guessed, n_true);
+  }
   n_guessed_ += n_guessed;
   n_accepted_ += n_true;
 }
@@ -539,6 +553,7 @@ void Engine::sweep_finished() {
       const std::lock_guard lock(mutex_);
       controls_.release(entry->first);
     }
+    if (draft_ != nullptr) draft_->forget(entry->first);
     entry = active_.erase(entry);
   }
 }

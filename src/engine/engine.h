@@ -10,12 +10,15 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include "base/energy_meter.h"
 #include "base/result.h"
 #include "engine/answer_constraint.h"
 #include "engine/control_table.h"
+#include "engine/draft.h"
 #include "engine/deliberation.h"
 #include "engine/request.h"
 #include "engine/scheduler.h"
@@ -61,6 +64,10 @@ class Engine {
                                                 const EngineOptions& options);
   ~Engine();
 
+  // Guesses come from this smaller model from now on, rather than from n-grams. Its vocabulary must
+  // agree with the tokenizer's (tokens_agree). Before the first step.
+  void set_draft(std::unique_ptr<Draft> draft) { draft_ = std::move(draft); }
+
   // Queues a request. Any thread. Errors: kUsage naming the field (a prompt that fills the context
   // is refused with both numbers, never cut), kFailed when ControlTable::kSlots requests are in, or
   // kMaxDeliberations that deliberate. Those are several requests inside (engine/deliberation.h),
@@ -100,6 +107,7 @@ class Engine {
   void accept_submitted();
   void obey_controls();
   void guess();
+  std::span<const TokenId> guess_for(Active& active, int64_t n_max);
   void run_batch();
   bool constrain(Active& active, std::span<const uint64_t>& allowed);
   void take_logits(Active& active, std::span<const float> logits, int64_t n_guessed);
@@ -125,6 +133,7 @@ class Engine {
   std::unique_ptr<AnswerConstraints> constraints_;
   int64_t context_length_;
   bool guess_ngrams_;
+  std::unique_ptr<Draft> draft_;  // may be null
   int64_t n_guessed_ = 0;
   int64_t n_accepted_ = 0;
   EnergyMeter energy_;

@@ -9,6 +9,8 @@
 #include <utility>
 
 #include "base/thread_pool.h"
+#include "engine/bench.h"
+#include "engine/draft.h"
 #include "engine/ngram_guesser.h"
 #include "forward/kv_cache.h"
 
@@ -16,6 +18,7 @@ namespace reckon {
 namespace {
 
 constexpr int kMaxThreads = 1024;
+constexpr int64_t kMaxGuess = std::max(NgramGuesser::kMaxGuess, GuessLength::kMaxGuess);
 // The program itself with its stacks, and what a token of the vocabulary takes in the tokenizer's
 // tables with its share of the merges. Measured: `reckon tokenize` with the 152,064 tokens of the
 // R1 distills has 36 MiB resident, of which 6 MiB are the file's own header.
@@ -44,8 +47,49 @@ double ms_since(std::chrono::steady_clock::time_point start) {
       .count();
 }
 
+// A draft model that has been checked and not read yet.
+struct DraftModel {
+  std::shared_ptr<Model> model;
+  MemoryNeeds needs;
+};
+
+Result<DraftModel> open_draft(const std::string& path, const GgufFile& target_file,
+                              const LoadOptions& options, int n_threads) {
+  RECKON_ASSIGN(const std::shared_ptr<const GgufFile> file, GgufFile::open(path));
+  DraftModel draft;
+  RECKON_ASSIGN(draft.model, Model::load(file));
+  RECKON_ASSIGN(const std::shared_ptr<const Tokenizer> target, Tokenizer::from_gguf(target_file));
+  RECKON_ASSIGN(const std::shared_ptr<const Tokenizer> tokenizer, Tokenizer::from_gguf(*file));
+  const Status agree = tokens_agree(*target, *tokenizer);
+  if (!agree.ok()) return Error{agree.error().kind, path + ": " + agree.error().message};
+  draft.needs = memory_needs(*draft.model, options, n_threads);
+  return draft;
+}
+
+Result<std::unique_ptr<Draft>> read_draft(const DraftModel& draft, const LoadedDecoder& target,
+                                          const LoadOptions& options) {
+  Model& model = *draft.model;
+  const int64_t positions =
+      std::min(target.report.memory.context_length, model.config().context_length);
+  const int64_t n_pages = (positions + kPagePositions - 1) / kPagePositions * Draft::kSequences;
+  RECKON_ASSIGN(const kernels::KernelTable* table, kernels::default_table());
+  RECKON_ASSIGN(std::unique_ptr<CpuDecoder> decoder,
+                CpuDecoder::create(draft.model, {.n_pages = n_pages,
+                                                 .kv_type = options.kv_type,
+                                                 .max_batch_tokens = options.max_batch_tokens,
+                                                 .n_threads = target.report.n_threads,
+                                                 .kernels = table}));
+  ThreadPool pool(target.report.n_threads);
+  RECKON_RETURN_IF_ERROR(model.read_weights(table->reads_packed, pool, options.progress));
+  const double step_cost = static_cast<double>(weight_bytes_per_step(model)) /
+                           static_cast<double>(weight_bytes_per_step(*target.model));
+  return std::make_unique<Draft>(std::move(decoder), positions, step_cost);
+}
+
+// draft: what else has to fit beside the model; may be null.
 Result<LoadedDecoder> decoder_of(std::shared_ptr<const GgufFile> file, const LoadOptions& options,
-                                 std::optional<int64_t> n_positions) {
+                                 std::optional<int64_t> n_positions,
+                                 const MemoryNeeds* draft = nullptr) {
   const auto started = std::chrono::steady_clock::now();
   RECKON_RETURN_IF_ERROR(check(options));
   RECKON_ASSIGN(const kernels::KernelTable* table, kernels::default_table());
@@ -63,6 +107,13 @@ Result<LoadedDecoder> decoder_of(std::shared_ptr<const GgufFile> file, const Loa
     // Of all sequences together; the model's own limit holds for each, where it is used.
     needs.model_context = *n_positions;
     needs.n_sequences = 1;
+  }
+  if (draft != nullptr) {
+    needs.weights_bytes += draft->weights_bytes;
+    needs.working_bytes += draft->working_bytes;
+    // The draft's sequences are as long as the model's, which may be fewer or more.
+    needs.kv_bytes_per_token +=
+        (draft->kv_bytes_per_token * Draft::kSequences + needs.n_sequences - 1) / needs.n_sequences;
   }
   const Result<MemoryPlan> plan = plan_memory(
       needs, available, n_positions ? n_positions : options.context_length, options.paged);
@@ -91,7 +142,17 @@ Result<LoadedEngine> engine_of(const std::string& path, const LoadOptions& optio
   RECKON_ASSIGN(std::shared_ptr<const GgufFile> file, GgufFile::open(path));
   RECKON_ASSIGN(std::shared_ptr<const ChatTemplate> chat_template,
                 choose_chat_template(*file, options));
-  RECKON_ASSIGN(LoadedDecoder parts, decoder_of(std::move(file), options, std::nullopt));
+  DraftModel draft;
+  if (!options.draft.empty()) {
+    const int n_threads = options.n_threads == 0 ? physical_core_count() : options.n_threads;
+    RECKON_ASSIGN(draft, open_draft(options.draft, *file, options, n_threads));
+  }
+  RECKON_ASSIGN(LoadedDecoder parts, decoder_of(std::move(file), options, std::nullopt,
+                                                draft.model == nullptr ? nullptr : &draft.needs));
+  std::unique_ptr<Draft> guesser;
+  if (draft.model != nullptr) {
+    RECKON_ASSIGN(guesser, read_draft(draft, parts, options));
+  }
   LoadedEngine loaded{parts.file, parts.model, nullptr, parts.report};
   if (chat_template != nullptr) loaded.report.chat_template_name = chat_template->name();
   RECKON_ASSIGN(
@@ -99,6 +160,7 @@ Result<LoadedEngine> engine_of(const std::string& path, const LoadOptions& optio
       Engine::create(std::move(parts.decoder), std::move(parts.tokenizer), std::move(chat_template),
                      {.context_length = loaded.report.memory.context_length,
                       .guess_ngrams = options.guess_ngrams}));
+  if (guesser != nullptr) loaded.engine->set_draft(std::move(guesser));
   loaded.report.load_ms = ms_since(started);
   return loaded;
 }
@@ -108,7 +170,7 @@ Result<LoadedEngine> engine_of(const std::string& path, const LoadOptions& optio
 MemoryNeeds memory_needs(const Model& model, const LoadOptions& options, int n_threads) {
   const ModelConfig& config = model.config();
   const int64_t n_logits =
-      options.n_sequences * (options.guess_ngrams ? 1 + NgramGuesser::kMaxGuess : 1);
+      options.n_sequences * (options.guess_ngrams || !options.draft.empty() ? 1 + kMaxGuess : 1);
   const int64_t logits_bytes = n_logits * config.vocab_size * static_cast<int64_t>(sizeof(float));
   const Result<const kernels::KernelTable*> table = kernels::default_table();
   const bool packed = !options.paged && table.ok() && (*table)->reads_packed;

@@ -28,6 +28,9 @@ struct LoadOptions {
   bool paged = false;  // the weights may be larger than memory
   int64_t max_batch_tokens = 256;
   bool guess_ngrams = false;  // see EngineOptions
+  // The path of a smaller model with the same tokens that guesses instead (engine/draft.h); empty:
+  // none. Of load_engine alone.
+  std::string draft;
   // A template's name or the path of a file that describes one; empty: the model file's own.
   std::string chat_template;
   // Whether a file without a known template is an error; otherwise it can be used with raw_request

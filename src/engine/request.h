@@ -104,8 +104,8 @@ struct Request {
 enum class Effort : uint8_t { kNone, kMinimal, kLow, kMedium, kHigh, kXhigh };
 // "none", "minimal", "low", "medium", "high", "xhigh"; empty for anything else.
 std::optional<Effort> parse_effort(std::string_view name);
-// Sets think_budget, and for kNone closing_sentence (docs/thinking.md has the table). The prompt and
-// max_tokens must be set.
+// Sets think_budget, and for kNone closing_sentence (docs/thinking.md has the table). The prompt
+// and max_tokens must be set.
 void apply_effort(Effort effort, int64_t context_length, Request& request);
 
 enum class FinishReason : uint8_t {

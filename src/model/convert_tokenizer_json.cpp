@@ -4,12 +4,14 @@
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
+#include <filesystem>
 #include <memory>
 #include <optional>
 
 #include "base/file.h"
 #include "base/json.h"
 #include "model/convert_tokenizer.h"
+#include "model/synth_vocabulary.h"
 #include "tokenizer/pre_tokenizer.h"
 #include "tokenizer/pre_tokenizer_patterns.h"
 #include "tokenizer/tokenizer.h"
@@ -136,11 +138,10 @@ Result<std::string> tokenizer_json(const TokenizerSpec& spec, const std::string&
   return json::serialize(out);
 }
 
-Result<std::string> tokenizer_config_json(const GgufFile& file, const TokenizerSpec& spec,
-                                          const HfConfig& config) {
+// All but the chat template and the context's length, which are the model's.
+json::object tokenizer_config(const TokenizerSpec& spec) {
   json::object out = {{"tokenizer_class", "PreTrainedTokenizerFast"},
                       {"clean_up_tokenization_spaces", false},
-                      {"model_max_length", config.context_length},
                       {"add_bos_token", spec.add_bos},
                       {"add_eos_token", spec.add_eos}};
   const auto token = [&](const char* key, TokenId id) {
@@ -149,6 +150,13 @@ Result<std::string> tokenizer_config_json(const GgufFile& file, const TokenizerS
   token("bos_token", spec.bos);
   token("eos_token", spec.eos);
   token("pad_token", spec.padding);
+  return out;
+}
+
+Result<std::string> tokenizer_config_json(const GgufFile& file, const TokenizerSpec& spec,
+                                          const HfConfig& config) {
+  json::object out = tokenizer_config(spec);
+  out["model_max_length"] = config.context_length;
   RECKON_ASSIGN(const std::optional<std::string_view> chat_template,
                 file.get_string("tokenizer.chat_template"));
   if (chat_template) out["chat_template"] = as_json(*chat_template);
@@ -177,6 +185,15 @@ Result<std::string> generation_config_json(const GgufFile& file, const Tokenizer
 }
 
 }  // namespace
+
+Status write_trained_tokenizer(const TokenizerSpec& spec, const std::string& path) {
+  RECKON_ASSIGN(const std::string tokenizer_text, tokenizer_json(spec, path));
+  json::object config = tokenizer_config(spec);
+  config["chat_template"] = as_json(kR1ChatTemplate);
+  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
+  RECKON_RETURN_IF_ERROR(write_file(path, tokenizer_text));
+  return write_file((folder / "tokenizer_config.json").string(), json::serialize(config) + "\n");
+}
 
 Status write_tokenizer(const GgufFile& file, const std::string& folder, HfConfig& config) {
   RECKON_ASSIGN(const std::shared_ptr<const Tokenizer> tokenizer, Tokenizer::from_gguf(file));

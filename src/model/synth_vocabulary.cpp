@@ -26,15 +26,6 @@ constexpr std::string_view kThink = "<think>";
 constexpr std::string_view kEndThink = "</think>";
 constexpr std::string_view kPad = "<｜▁pad▁｜>";
 
-// R1's format in as few words as Jinja needs, for a tokenizer that is made up.
-constexpr std::string_view kChatTemplate =
-    "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'system' %}"
-    "{{ message['content'] }}{% elif message['role'] == 'user' %}"
-    "{{ '<｜User｜>' + message['content'] }}{% elif message['role'] == 'assistant' %}"
-    "{{ '<｜Assistant｜>' + message['content'].split('</think>')[-1] + '<｜end▁of▁sentence｜>' }}"
-    "{% endif %}{% endfor %}{% if add_generation_prompt %}{{ '<｜Assistant｜><think>\\n' }}"
-    "{% endif %}";
-
 struct MadeUp {
   std::vector<std::string> tokens;
   std::vector<int32_t> kinds;
@@ -191,7 +182,7 @@ void add_made_up_tokenizer(const SynthShape& shape, GgufWriter& writer) {
   writer.add_uint32("tokenizer.ggml.padding_token_id", ids.padding);
   writer.add_bool("tokenizer.ggml.add_bos_token", true);
   writer.add_bool("tokenizer.ggml.add_eos_token", false);
-  writer.add_string("tokenizer.chat_template", kChatTemplate);
+  writer.add_string("tokenizer.chat_template", kR1ChatTemplate);
 }
 
 Result<int64_t> count_tokens(const GgufFile& from) {

@@ -1,8 +1,9 @@
 // The tokenizer of a synth file: made up in the exact sizes and with R1's marks at their exact
-// places, or copied from another file. Inside model/ only.
+// places, or copied from another file.
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #include "base/result.h"
 #include "gguf/gguf_file.h"
@@ -10,6 +11,15 @@
 #include "model/synth.h"
 
 namespace reckon {
+
+// R1's format in as few words as Jinja needs, for tokenizers made here.
+inline constexpr std::string_view kR1ChatTemplate =
+    "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'system' %}"
+    "{{ message['content'] }}{% elif message['role'] == 'user' %}"
+    "{{ '<｜User｜>' + message['content'] }}{% elif message['role'] == 'assistant' %}"
+    "{{ '<｜Assistant｜>' + message['content'].split('</think>')[-1] + '<｜end▁of▁sentence｜>' }}"
+    "{% endif %}{% endfor %}{% if add_generation_prompt %}{{ '<｜Assistant｜><think>\\n' }}"
+    "{% endif %}";
 
 // Adds tokenizer.*, in the order of the published files. The text tokens are the 256 bytes and
 // merges of Latin letters, so that any text can be encoded and comes back.

@@ -36,8 +36,8 @@ struct ThinkingOptions {
   std::optional<int64_t> budget;  // most tokens of the thought; empty: no limit
   // From this share of the budget on close_bias() rises; 1: never.
   double soft_share = 1.0;
-  int64_t min_tokens = 0;        // of the thought, the model's own end before them doesn't count
-  std::string closing_sentence;  // said before the mark by closing_tokens(); empty: nothing
+  int64_t min_tokens = 0;  // of the thought, the model's own end before them doesn't count
+  std::string closing_sentence = {};  // said before the mark by closing_tokens(); empty: nothing
 };
 
 // Where the output's tokens went. Scaffold: marks given as tokens, tokens that were forced, and the

@@ -563,7 +563,7 @@ class SchemaCompiler {
       }
     }
     RECKON_ASSIGN(const std::string additional,
-                  additional_rule(schema, properties == nullptr && required.empty(), place, depth));
+                  additional_rule(schema, properties == nullptr, place, depth));
     for (const std::string& name : required) {  // that no property describes
       const bool closed = schema.contains("additionalProperties") && additional.empty();
       if (closed) {

@@ -23,7 +23,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds kTell{100};
-constexpr std::chrono::seconds kCheckpointEvery{2};
+constexpr std::chrono::seconds kCheckpointEvery{1};
 constexpr std::chrono::seconds kSpeedOver{5};
 
 // Bytes a second over the last few seconds.
@@ -149,9 +149,12 @@ class Download {
     HttpGet get;
     get.url = served_.remote.url;
     get.fields.emplace_back("Range", fmt::format("bytes={}-{}", begin, end - 1));
+    std::string linked_etag;
+    get.on_redirect = [&](const HttpHead& head) { note_link(head, linked_etag); };
     get.on_head = [&](const HttpHead& head) -> Result<bool> {
       is_final = is_final_status(head.status);
-      if (head.status == 200 || has_changed(head)) {
+      note_link(head, linked_etag);
+      if (head.status == 200 || has_changed(head, linked_etag)) {
         is_final = true;
         changed_ = true;
         return failed(fmt::format("{}: the file changed on the server while it was fetched",
@@ -201,10 +204,13 @@ class Download {
   Status try_all(HttpClient& client, bool& is_final) {
     HttpGet get;
     get.url = served_.remote.url;
+    std::string linked_etag;
+    get.on_redirect = [&](const HttpHead& head) { note_link(head, linked_etag); };
     get.on_head = [&](const HttpHead& head) -> Result<bool> {
       is_final = is_final_status(head.status);
+      note_link(head, linked_etag);
       if (head.status != 200) return unexpected(head);
-      if (!has_changed(head) && head.content_length == part_.bytes()) return true;
+      if (!has_changed(head, linked_etag) && head.content_length == part_.bytes()) return true;
       is_final = true;
       changed_ = true;
       return failed(fmt::format("{}: the file changed on the server while it was fetched",
@@ -232,8 +238,14 @@ class Download {
     return client.get(get);
   }
 
-  bool has_changed(const HttpHead& head) const {
-    const std::string_view etag = head.field("ETag");
+  // What the hub says on its redirect or its answer.
+  void note_link(const HttpHead& head, std::string& linked_etag) const {
+    const std::string_view etag = head.field("X-Linked-Etag");
+    if (!etag.empty() && head.url.has_origin_of(served_.remote.url)) linked_etag = etag;
+  }
+
+  bool has_changed(const HttpHead& head, const std::string& linked_etag) const {
+    const std::string_view etag = served_.etag_is_linked ? linked_etag : head.field("ETag");
     return (head.status == 200 || head.status == 206) && !served_.etag.empty() &&
            etag != served_.etag;
   }
@@ -285,7 +297,7 @@ Result<std::string> hash(int fd, const std::string& path, const ServedFile& serv
 }
 
 Result<ModelFile> describe(const std::string& path, const std::string& sha256) {
-  RECKON_ASSIGN(const FileStat stat, stat_file(path));
+  RECKON_ASSIGN(const FileStat stat, stat_file(path, Links::kRefuse));
   return ModelFile{path, stat.bytes, sha256, stat.written_at_ns};
 }
 
@@ -295,9 +307,10 @@ Result<std::optional<ModelFile>> find_whole(const ModelFolder& folder, const Ser
   const std::string path = folder.path() + "/" + served.remote.name;
   if (served.remote.sha256.empty() || !folder.has(served.remote.name))
     return std::optional<ModelFile>();
-  RECKON_ASSIGN(const FileHandle file, folder.open_file_to_read(served.remote.name));
-  if (!file.is_open()) return std::optional<ModelFile>();
-  RECKON_ASSIGN(const std::string sha256, hash(file.get(), path, served, options));
+  const Result<FileHandle> file = folder.open_file_to_read(served.remote.name);
+  // Anything else of that name, a link above all, is replaced at the end.
+  if (!file.ok() || !file->is_open()) return std::optional<ModelFile>();
+  RECKON_ASSIGN(const std::string sha256, hash(file->get(), path, served, options));
   if (sha256 != served.remote.sha256) return std::optional<ModelFile>();
   RECKON_ASSIGN(ModelFile found, describe(path, sha256));
   return std::optional<ModelFile>(std::move(found));

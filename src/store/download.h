@@ -19,7 +19,10 @@ namespace reckon {
 struct ServedFile {
   RemoteFile remote;  // its SHA-256 and size filled in as far as they are known, its URL pinned to
                       // the commit that the hub named
-  std::string etag;   // of what is fetched: must stay the same over all pieces; may be empty
+  // Must stay the same over all pieces: the hub's own X-Linked-Etag where it says one (the servers
+  // it redirects to may differ among each other), else the ETag of what is fetched; may be empty.
+  std::string etag;
+  bool etag_is_linked = false;
   bool has_ranges = false;
 };
 

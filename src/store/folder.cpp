@@ -39,13 +39,14 @@ FileHandle::~FileHandle() {
   if (fd_ >= 0) ::close(fd_);
 }
 
-Result<FileStat> stat_file(const std::string& path) {
+Result<FileStat> stat_file(const std::string& path, Links links) {
   struct stat info{};
-  if (::stat(path.c_str(), &info) != 0) {
+  const int flags = links == Links::kFollow ? 0 : AT_SYMLINK_NOFOLLOW;
+  if (::fstatat(AT_FDCWD, path.c_str(), &info, flags) != 0) {
     const int error = errno;
     return bad_file(path + ": can't be looked at: " + std::strerror(error));
   }
-  if (!S_ISREG(info.st_mode)) return bad_file(path + ": expected a regular file");
+  if (!S_ISREG(info.st_mode)) return bad_file(path + ": expected a regular file, no link to one");
   return FileStat{static_cast<uint64_t>(info.st_size),
                   int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec};
 }
@@ -58,12 +59,19 @@ Result<ModelFolder> ModelFolder::create(const std::string& store, const std::str
   RECKON_RETURN_IF_ERROR(make_folders(store));
   ModelFolder folder;
   folder.path_ = store + "/" + name;
-  if (::mkdir(folder.path_.c_str(), 0777) != 0 && errno != EEXIST) {
-    return path_problem(folder.path_, "can't be made");
-  }
+  const bool is_new = ::mkdir(folder.path_.c_str(), 0777) == 0;
+  if (!is_new && errno != EEXIST) return path_problem(folder.path_, "can't be made");
   folder.fd_ =
       FileHandle(::open(folder.path_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!folder.fd_.is_open()) return path_problem(folder.path_, "expected a folder, no link");
+  if (is_new) {
+    const FileHandle above(::open(store.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!above.is_open() || (::fsync(above.get()) != 0 && errno != EINVAL)) {
+      const Error error = path_problem(store, "can't be synced to disk");
+      ::rmdir(folder.path_.c_str());
+      return error;
+    }
+  }
   return folder;
 }
 
@@ -138,20 +146,35 @@ Status ModelFolder::sync() const {
   return {};
 }
 
-Status ModelFolder::remove_all() const {
-  const FileHandle again(::openat(fd(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!again.is_open()) return path_problem(path_, "can't be listed");
-  DIR* entries = ::fdopendir(::dup(again.get()));
-  if (entries == nullptr) return path_problem(path_, "can't be listed");
-  std::vector<std::string> names;
+Result<std::vector<std::string>> ModelFolder::names() const {
+  const int again = ::openat(fd(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR* entries = again < 0 ? nullptr : ::fdopendir(again);
+  if (entries == nullptr) {
+    const Error error = path_problem(path_, "can't be listed");
+    if (again >= 0) ::close(again);
+    return error;
+  }
+  std::vector<std::string> found;
   while (const dirent* entry = ::readdir(entries)) {
     const std::string name = entry->d_name;
-    if (name != "." && name != ".." && name != kLockName) names.push_back(name);
+    if (name != "." && name != ".." && name != kLockName) found.push_back(name);
   }
   ::closedir(entries);
+  return found;
+}
+
+void ModelFolder::remove_if_empty() const {
+  const Result<std::vector<std::string>> left = names();
+  if (!left.ok() || !left->empty()) return;
+  ::unlinkat(fd(), kLockName, 0);
+  ::rmdir(path_.c_str());
+}
+
+Status ModelFolder::remove_all() const {
+  RECKON_ASSIGN(const std::vector<std::string> left, names());
   // The record first: without it, the rest is only what a broken-off pull leaves. The lock last.
-  for (const char* name : {"model.json"}) ::unlinkat(fd(), name, 0);
-  for (const std::string& name : names) {
+  ::unlinkat(fd(), "model.json", 0);
+  for (const std::string& name : left) {
     if (::unlinkat(fd(), name.c_str(), 0) != 0 && errno != ENOENT) {
       return problem(name, "can't be removed");
     }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/result.h"
 
@@ -33,8 +34,10 @@ struct FileStat {
   uint64_t bytes = 0;
   int64_t written_at_ns = 0;
 };
-// Errors: kBadFile for what can't be looked at or is no regular file.
-Result<FileStat> stat_file(const std::string& path);
+// Errors: kBadFile for what can't be looked at or is no regular file; a link is none where links
+// are not followed.
+enum class Links { kFollow, kRefuse };
+Result<FileStat> stat_file(const std::string& path, Links links);
 
 class ModelFolder {
  public:
@@ -62,10 +65,14 @@ class ModelFolder {
   Status sync() const;
   // The folder with everything in it. Errors: kFailed.
   Status remove_all() const;
+  // Only if nothing but the lock is in it.
+  void remove_if_empty() const;
   // Bytes that can still be written to its disk.
   Result<uint64_t> free_bytes() const;
 
  private:
+  // Of everything but the lock.
+  Result<std::vector<std::string>> names() const;
   Result<FileHandle> open_checked(const std::string& name, int access) const;
   Error problem(const std::string& name, const char* what) const;  // with errno
 

@@ -96,7 +96,7 @@ std::optional<std::vector<ModelFile>> files_of(const fs::path& root, const fs::p
   for (const std::string& shard : shards_of(path)) {
     ModelFile file;
     const std::string real = inside(root, folder / shard);
-    const Result<FileStat> stat = stat_file(real);
+    const Result<FileStat> stat = stat_file(real, Links::kFollow);
     if (real.empty() || !stat.ok()) {
       found.problems.push_back(fmt::format("{}: left out: expected a file inside {}",
                                            (folder / shard).string(), root.string()));
@@ -174,7 +174,7 @@ void find_ollama_models(const std::string& folder, ModelStore::Listing& found) {
         manifest.empty() ? "" : ollama_digest((manifests / path).string(), problem);
     const fs::path blob = fs::path(folder) / "blobs" / ("sha256-" + digest);
     const std::string real = digest.empty() ? "" : inside(folder, blob);
-    const Result<FileStat> stat = stat_file(real);
+    const Result<FileStat> stat = stat_file(real, Links::kFollow);
     if (real.empty() || !stat.ok()) {
       found.problems.push_back(
           "left out: " +

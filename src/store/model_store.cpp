@@ -12,6 +12,7 @@
 #include "store/catalog.h"
 #include "store/folder.h"
 #include "store/found_models.h"
+#include "store/hub.h"
 #include "store/record.h"
 #include "store/sha256.h"
 
@@ -96,6 +97,25 @@ const StoredModel* find_known(const std::vector<StoredModel>& models, std::strin
   return nullptr;
 }
 
+// "hf:owner/repo" or "hf:owner/repo:q8_0" -> the file of it that is there.
+const StoredModel* find_of_repository(const std::vector<StoredModel>& models,
+                                      std::string_view name) {
+  const Result<Reference> reference = parse_reference(name);
+  if (!reference.ok() || reference->kind != Reference::Kind::kHub || !reference->file.empty()) {
+    return nullptr;
+  }
+  const std::string prefix = std::string(name.substr(0, name.find(':', 3))) + "/";
+  std::vector<std::string> paths;
+  for (const StoredModel& model : models) {
+    if (model.name.starts_with(prefix)) paths.push_back(model.name);
+  }
+  const Result<std::string> chosen = choose_file(paths, reference->type, name);
+  if (!chosen.ok()) return nullptr;
+  const auto found = std::find_if(models.begin(), models.end(),
+                                  [&](const StoredModel& model) { return model.name == *chosen; });
+  return &*found;
+}
+
 Error none_of(std::string_view name) {
   const size_t second = name.find(':', name.find(':') + 1);
   const CatalogModel* known = find_in_catalog(name.substr(0, second));
@@ -111,14 +131,14 @@ Error none_of(std::string_view name) {
 // Whether text can only be a path.
 bool looks_like_path(std::string_view text) {
   return text.starts_with('/') || text.starts_with("./") || text.starts_with("../") ||
-         check_model_name(text).ok() == false;
+         !check_model_name(text).ok();
 }
 
-Result<std::string> hash_file(const ModelFile& file, const JobControl& control, uint64_t before,
-                              uint64_t total) {
+Result<std::string> hash_file(const ModelFile& file, Links links, const JobControl& control,
+                              uint64_t before, uint64_t total) {
   const FileHandle handle(::open(file.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!handle.is_open()) return bad_file(file.path + ": can't be opened");
-  RECKON_ASSIGN(const FileStat stat, stat_file(file.path));
+  RECKON_ASSIGN(const FileStat stat, stat_file(file.path, links));
   if (stat.bytes != file.bytes) {
     return bad_file(
         fmt::format("{}: expected {} bytes, found {}", file.path, file.bytes, stat.bytes));
@@ -139,7 +159,8 @@ Result<std::string> hash_file(const ModelFile& file, const JobControl& control, 
 Status check_hashes(const StoredModel& model, const JobControl& control) {
   uint64_t before = 0;
   for (const ModelFile& file : model.files) {
-    RECKON_ASSIGN(const std::string sha256, hash_file(file, control, before, model.bytes()));
+    RECKON_ASSIGN(const std::string sha256,
+                  hash_file(file, links_of(model.origin), control, before, model.bytes()));
     if (!file.sha256.empty() && sha256 != file.sha256) {
       return bad_file(
           fmt::format("{}: expected SHA-256 {}, found {}: it changed since it was "
@@ -202,6 +223,7 @@ Result<StoredModel> ModelStore::find(std::string_view name) const {
     if (same != listing.models.end()) best = &*same;
   }
   if (best == nullptr) best = find_known(listing.models, name);
+  if (best == nullptr) best = find_of_repository(listing.models, name);
   if (best == nullptr) return none_of(name);
   return *best;
 }
@@ -211,19 +233,19 @@ Result<std::string> ModelStore::resolve(std::string_view name_or_path,
   const std::string text(name_or_path);
   std::error_code ignored;
   const bool has_scheme = text.find(':') != std::string::npos;
-  if (looks_like_path(text) || (!has_scheme && fs::exists(text, ignored))) return text;
+  const bool is_there = fs::exists(text, ignored) && !fs::is_directory(text, ignored);
+  if (looks_like_path(text) || (!has_scheme && is_there)) return text;
   Result<StoredModel> model = find(text);
   if (!model.ok()) {
     // Of a path with a colon in it, or a missing file, the reader of files has the better message.
-    if (fs::exists(text, ignored) || text.ends_with(".gguf")) {
-      if (!text.starts_with("hf:") && !text.starts_with("lmstudio:")) return text;
-    }
+    const bool is_stored_kind = text.starts_with("hf:") || text.starts_with("lmstudio:");
+    if (!is_stored_kind && (is_there || text.ends_with(".gguf"))) return text;
     return model.error();
   }
   bool is_changed = false;
   for (const ModelFile& file : model->files) {
     if (file.written_at_ns == 0) continue;  // of a found model nothing was noted
-    RECKON_ASSIGN(const FileStat stat, stat_file(file.path));
+    RECKON_ASSIGN(const FileStat stat, stat_file(file.path, links_of(model->origin)));
     is_changed |= stat.bytes != file.bytes || stat.written_at_ns != file.written_at_ns;
   }
   if (!is_changed) return model->path();
@@ -235,7 +257,7 @@ Result<std::string> ModelStore::resolve(std::string_view name_or_path,
     // can't be written, it hashes again.
     ModelRecord record = held.record;
     for (ModelFile& file : record.files) {
-      RECKON_ASSIGN(const FileStat stat, stat_file(file.path));
+      RECKON_ASSIGN(const FileStat stat, stat_file(file.path, links_of(model->origin)));
       file.written_at_ns = stat.written_at_ns;
     }
     Result<ModelFolder> folder = ModelFolder::create(options_.folder, held.folder_name);

@@ -131,7 +131,7 @@ class Pull {
     record.source = path;
     total_bytes_ = 0;
     for (const std::string& shard : shards_of(path)) {
-      RECKON_ASSIGN(const FileStat stat, stat_file(shard));
+      RECKON_ASSIGN(const FileStat stat, stat_file(shard, Links::kFollow));
       record.files.push_back({shard, stat.bytes, "", stat.written_at_ns});
       total_bytes_ += stat.bytes;
     }
@@ -173,7 +173,7 @@ std::optional<ModelRecord> there_already(const ModelFolder& folder) {
   const Result<ModelRecord> record = read_record(folder.path());
   if (!record.ok()) return std::nullopt;
   for (const ModelFile& file : record->files) {
-    const Result<FileStat> stat = stat_file(file.path);
+    const Result<FileStat> stat = stat_file(file.path, links_of(record->origin));
     if (!stat.ok() || stat->bytes != file.bytes || stat->written_at_ns != file.written_at_ns) {
       return std::nullopt;
     }
@@ -199,6 +199,12 @@ Status check_free(const ModelStore& store, const std::string& name, const std::s
 }  // namespace
 
 Result<StoredModel> ModelStore::pull(const Reference& reference, const JobControl& control) try {
+  if (reference.kind == Reference::Kind::kCatalog || reference.kind == Reference::Kind::kHub) {
+    Result<StoredModel> held = find(reference.text());
+    const bool is_anothers = held.ok() && held->origin != ModelOrigin::kPulled &&
+                             held->origin != ModelOrigin::kLocalFile;
+    if (is_anothers) return held;
+  }
   RECKON_ASSIGN(const HttpOptions http, http_options(options_, control));
   HttpClient client(http);
   RemoteModel remote;
@@ -227,7 +233,10 @@ Result<StoredModel> ModelStore::pull(const Reference& reference, const JobContro
     Result<ModelRecord> made = reference.kind == Reference::Kind::kFile
                                    ? pull.local(remote.source)
                                    : pull.remote(folder, client, http, remote);
-    if (!made.ok()) return made.error();
+    if (!made.ok()) {
+      folder.remove_if_empty();
+      return made.error();
+    }
     const auto file = GgufFile::open(made->files.front().path);
     if (!file.ok()) {
       RECKON_RETURN_IF_ERROR(folder.remove_all());
@@ -237,8 +246,12 @@ Result<StoredModel> ModelStore::pull(const Reference& reference, const JobContro
     record = std::move(*made);
   }
   if (std::find(record->names.begin(), record->names.end(), name) == record->names.end()) {
+    const bool is_new = record->names.empty();
     record->names.push_back(name);
-    RECKON_RETURN_IF_ERROR(write_record(folder.path(), *record));
+    const Status written = write_record(folder.path(), *record);
+    // One that may not last must not make the next try succeed without another look.
+    if (!written.ok() && is_new) folder.remove_file(kRecordName);
+    if (!written.ok()) return written.error();
   }
   return record->under(name);
 } catch (const std::exception& error) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "store/folder.h"
 #include "store/model_store.h"
 
 namespace reckon {
@@ -21,6 +22,11 @@ struct ModelRecord {
 
   StoredModel under(const std::string& name) const;
 };
+
+// In the store itself there are no links; elsewhere people may keep their files as they like.
+inline Links links_of(ModelOrigin origin) {
+  return origin == ModelOrigin::kPulled ? Links::kRefuse : Links::kFollow;
+}
 
 inline constexpr const char* kRecordName = "model.json";
 

@@ -157,7 +157,8 @@ Status check_file_name(std::string_view name, std::string_view what) {
                                   return is_name_character(static_cast<unsigned char>(c)) ||
                                          is_one_of(c, "+=()[] ");
                                 }) &&
-                    name.front() != '.' && name.front() != ' ' && name.back() != ' ';
+                    name.front() != '.' && name.front() != '-' && name.front() != ' ' &&
+                    name.back() != ' ';
   if (good) return {};
   return bad_file(
       fmt::format("{}: expected a file name of 1 to {} letters, digits and . _ - + = ( "

@@ -39,8 +39,8 @@ Result<Reference> parse_reference(std::string_view text);
 // with a letter or digit, no empty part, "." or ".." between slashes. Errors: kUsage.
 Status check_model_name(std::string_view name);
 
-// Whether one part of a path may become a file's name in the store: 1 to 200 of a-z A-Z 0-9 . _ -
-// + = ( ) [ ] and blanks inside, no dot in front. Errors: kBadFile; what names the source.
+// Whether one part of a path may become a file's name in the store: 1 to 200 of a-z A-Z 0-9 . _ - +
+// = ( ) [ ] and blanks inside, no dot or hyphen in front. Errors: kBadFile; what names the source.
 Status check_file_name(std::string_view name, std::string_view what);
 
 inline constexpr size_t kMaxModelNameBytes = 200;

@@ -38,6 +38,7 @@ void pin(Url& url, std::string_view commit) {
 
 // What the hub itself says about a file, on its redirect or its answer.
 struct HubSays {
+  std::string etag;
   std::string sha256;
   std::string commit;
   std::optional<uint64_t> bytes;
@@ -45,6 +46,7 @@ struct HubSays {
   void read(const HttpHead& head, const Url& asked) {
     if (!head.url.has_origin_of(asked)) return;
     const std::string_view linked = unquoted(head.field("X-Linked-Etag"));
+    if (!linked.empty()) etag = head.field("X-Linked-Etag");
     if (is_sha256(linked)) sha256 = linked;
     if (const auto size = parse_byte_count(head.field("X-Linked-Size"))) bytes = size;
     if (is_commit(head.field("X-Repo-Commit"))) commit = head.field("X-Repo-Commit");
@@ -109,6 +111,8 @@ Result<ServedFile> ask_about(HttpClient& client, const RemoteFile& remote) {
   served.remote.bytes = bytes;
   if (remote.sha256.empty()) served.remote.sha256 = hub.sha256;
   pin(served.remote.url, hub.commit);
+  served.etag_is_linked = !hub.etag.empty();
+  if (served.etag_is_linked) served.etag = hub.etag;
   return served;
 }
 

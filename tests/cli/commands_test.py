@@ -180,6 +180,8 @@ class Ask(harness.Tests):
             return tree["thinking"], tree["answer"], tree["usage"]
         self.assertEqual(answer("--speculate", "off"), answer("--speculate", "ngram"))
         self.assertEqual(answer("--speculate", "off"), answer())
+        self.assertEqual(answer("--speculate", "off"), answer("--draft", self.model))
+        self.expect_error(3, "no-such", "ask", "-m", self.model, "--draft", "no-such", "hello")
         self.expect_error(2, "--speculate", "ask", "-m", self.model, "--speculate", "x", "hello")
 
     def test_dash_reads_standard_input(self):

@@ -292,7 +292,7 @@ TEST(Paths, ManyAtOnceAndNoMore) {
   std::vector<std::unique_ptr<Log>> logs;
   for (int64_t i = 0; i < Engine::kMaxDeliberations; ++i) {
     logs.push_back(std::make_unique<Log>());
-    Request request = paths(16, Stop::kOff, 16, static_cast<uint64_t>(i));
+    Request request = paths(3, Stop::kOff, 3, static_cast<uint64_t>(i));
     ASSERT_TRUE(dice.rig.engine->submit(request, logs.back()->sink()).ok());
   }
   const Result<RequestId> more = dice.rig.engine->submit(paths(2, Stop::kOff, 2), {});
@@ -302,7 +302,7 @@ TEST(Paths, ManyAtOnceAndNoMore) {
   }
   for (const auto& log : logs) {
     ASSERT_TRUE(log->finished.has_value());
-    EXPECT_EQ(log->finished->deliberation->paths.size(), 16u);
+    EXPECT_EQ(log->finished->deliberation->paths.size(), 3u);
     EXPECT_EQ(log->finished->reason, FinishReason::kStop);
   }
   dice.rig.expect_idle();

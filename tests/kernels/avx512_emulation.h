@@ -123,6 +123,9 @@ inline __m512 _mm512_mul_ps(__m512 x, __m512 y) {
 inline __m512 _mm512_div_ps(__m512 x, __m512 y) {
   return emulated::floats([&](int i) { return x.f[i] / y.f[i]; });
 }
+inline __m512 _mm512_sqrt_ps(__m512 x) {
+  return emulated::floats([&](int i) { return std::sqrt(x.f[i]); });
+}
 // The second operand where either is NaN.
 inline __m512 _mm512_max_ps(__m512 x, __m512 y) {
   return emulated::floats([&](int i) { return x.f[i] > y.f[i] ? x.f[i] : y.f[i]; });

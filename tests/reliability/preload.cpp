@@ -90,11 +90,29 @@ int open(const char* path, int flags, ...) {
   va_end(arguments);
   return static_cast<int>(syscall(SYS_openat, AT_FDCWD, path, flags, mode));
 }
+int openat(int folder, const char* path, int flags, ...) {
+  if (fails("open", EMFILE)) return -1;
+  va_list arguments;
+  va_start(arguments, flags);
+  const mode_t mode = (flags & O_CREAT) != 0 ? va_arg(arguments, mode_t) : 0;
+  va_end(arguments);
+  return static_cast<int>(syscall(SYS_openat, folder, path, flags, mode));
+}
 ssize_t read(int fd, void* data, size_t bytes) {
   return fails("read", EIO) ? -1 : syscall(SYS_read, fd, data, bytes);
 }
+ssize_t pread(int fd, void* data, size_t bytes, off_t offset) {
+  return fails("read", EIO) ? -1 : syscall(SYS_pread64, fd, data, bytes, offset);
+}
 ssize_t write(int fd, const void* data, size_t bytes) {
   return fails("write", ENOSPC) ? -1 : syscall(SYS_write, fd, data, bytes);
+}
+ssize_t pwrite(int fd, const void* data, size_t bytes, off_t offset) {
+  return fails("write", ENOSPC) ? -1 : syscall(SYS_pwrite64, fd, data, bytes, offset);
+}
+int fallocate(int fd, int mode, off_t offset, off_t bytes) {
+  if (fails("write", ENOSPC)) return -1;
+  return static_cast<int>(syscall(SYS_fallocate, fd, mode, offset, bytes));
 }
 int fsync(int fd) { return fails("fsync", EIO) ? -1 : static_cast<int>(syscall(SYS_fsync, fd)); }
 int close(int fd) {
@@ -104,6 +122,10 @@ int close(int fd) {
 int rename(const char* from, const char* to) {
   static auto* const real = next<int(const char*, const char*)>("rename");
   return fails("rename", EIO) ? -1 : real(from, to);
+}
+int renameat(int from_folder, const char* from, int to_folder, const char* to) {
+  static auto* const real = next<int(int, const char*, int, const char*)>("renameat");
+  return fails("rename", EIO) ? -1 : real(from_folder, from, to_folder, to);
 }
 void* mmap(void* address, size_t bytes, int protection, int flags, int fd, off_t offset) {
   if (fails("mmap", ENOMEM)) return MAP_FAILED;

@@ -49,6 +49,8 @@ class Pull(StoreTests):
         self.pulled(f"hf:{REPOSITORY}:q8_0")
         self.pulled(f"hf:{REPOSITORY}")
         self.assertEqual(self.names(), [f"hf:{REPOSITORY}/sub/tiny-Q8_0.gguf", NAME])
+        self.assertIn("Q8_0", self.expect_json("show", f"hf:{REPOSITORY}:q8_0")["path"])
+        self.assertIn("Q4_K_M", self.expect_json("show", f"hf:{REPOSITORY}")["path"])
         self.expect_error(2, "on offer: \"q4_k_m, q8_0\"", "pull", f"hf:{REPOSITORY}:q6_k")
 
     def test_a_name_of_the_catalog(self):
@@ -112,8 +114,28 @@ class Pull(StoreTests):
     def test_wrong_hash_keeps_nothing(self):
         self.hub.linked_sha256[PATH] = "0" * 64
         self.expect_error(3, "nothing of it is kept", "pull", NAME)
-        self.assertEqual(self.stored(), [])
+        self.assertEqual(list(self.models.iterdir()), [])
         del self.hub.linked_sha256[PATH]
+        self.pulled()
+
+    def test_what_the_hub_says_changes_meanwhile(self):
+        def change(_handler, path, data, first, _last):
+            if first > 0:
+                self.hub.linked_sha256[path] = "1" * 64
+            return False
+        self.hub.fault = change
+        self.expect_error(1, "changed on the server", "pull", NAME)
+        self.hub.fault = None
+        self.hub.linked_sha256.clear()
+        self.pulled()
+
+    def test_servers_behind_the_hub_may_call_it_differently(self):
+        etags = iter(range(10**6))
+
+        def rename(*_):
+            self.hub.etag = f'"{next(etags)}"'
+            return False
+        self.hub.fault = rename
         self.pulled()
 
     def test_no_gguf_is_refused(self):

@@ -20,6 +20,9 @@ struct Isa {
   // A float tile of the products: 2 x 3 outputs are 12 registers of 16, the rest for operands.
   static constexpr int kFloatRows = 2;
   static constexpr int kFloatColumns = 3;
+  // Training: 6 accumulators of two registers, two of b and one of a of 16.
+  static constexpr int kTrainingRows = 6;
+  static constexpr int kTrainingVectors = 1;
 
   static Floats set(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
   static Floats load(const float* x) { return {_mm256_loadu_ps(x), _mm256_loadu_ps(x + 8)}; }
@@ -64,6 +67,7 @@ struct Isa {
   static Floats max(Floats x, Floats y) {
     return {_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)};
   }
+  static Floats sqrt(Floats x) { return {_mm256_sqrt_ps(x.a), _mm256_sqrt_ps(x.b)}; }
   // x y + z and x y - z, rounded once.
   static Floats fma(Floats x, Floats y, Floats z) {
     return {_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)};

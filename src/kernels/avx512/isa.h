@@ -17,6 +17,9 @@ struct Isa {
   // 16 accumulators of 32 registers.
   static constexpr int kFloatRows = 4;
   static constexpr int kFloatColumns = 4;
+  // Training: 12 x 2 accumulators, two vectors of b and one of a of 32 registers.
+  static constexpr int kTrainingRows = 12;
+  static constexpr int kTrainingVectors = 2;
 
   static Floats set(float x) { return _mm512_set1_ps(x); }
   static Floats load(const float* x) { return _mm512_loadu_ps(x); }
@@ -49,6 +52,7 @@ struct Isa {
   static Floats mul(Floats x, Floats y) { return _mm512_mul_ps(x, y); }
   static Floats div(Floats x, Floats y) { return _mm512_div_ps(x, y); }
   static Floats max(Floats x, Floats y) { return _mm512_max_ps(x, y); }
+  static Floats sqrt(Floats x) { return _mm512_sqrt_ps(x); }
   static Floats fma(Floats x, Floats y, Floats z) { return _mm512_fmadd_ps(x, y, z); }
   static Floats fms(Floats x, Floats y, Floats z) { return _mm512_fmsub_ps(x, y, z); }
   static float sum(Floats v) {

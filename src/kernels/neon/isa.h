@@ -20,6 +20,9 @@ struct Isa {
   // 2 x 2 outputs are 16 registers of 32.
   static constexpr int kFloatRows = 2;
   static constexpr int kFloatColumns = 2;
+  // Training: 6 accumulators of four registers, four of b and one of a of 32.
+  static constexpr int kTrainingRows = 6;
+  static constexpr int kTrainingVectors = 1;
 
   static Floats set(float x) {
     const float32x4_t v = vdupq_n_f32(x);
@@ -96,6 +99,11 @@ struct Isa {
   static Floats max(Floats x, Floats y) {
     RECKON_UNROLL
     for (int i = 0; i < 4; ++i) x.v[i] = vmaxq_f32(x.v[i], y.v[i]);
+    return x;
+  }
+  static Floats sqrt(Floats x) {
+    RECKON_UNROLL
+    for (int i = 0; i < 4; ++i) x.v[i] = vsqrtq_f32(x.v[i]);
     return x;
   }
   static Floats fma(Floats x, Floats y, Floats z) {

@@ -60,8 +60,8 @@ template <class V, class Format>
 struct StoredBlocks : BlockScales<V, Format> {
   typename V::Words w[Format::kPlanes][64];
 
-  void put(int i, typename V::Words word) { w[0][i] = word; }
-  void put_planes(int i, typename V::Words low, typename V::Words high) {
+  [[gnu::always_inline]] void put(int i, typename V::Words word) { w[0][i] = word; }
+  [[gnu::always_inline]] void put_planes(int i, typename V::Words low, typename V::Words high) {
     w[0][i] = low;
     w[Format::kPlanes - 1][i] = Format::kPlanes == 2 ? high : low;
   }
@@ -78,14 +78,17 @@ struct PassingBlocks : BlockScales<V, Format> {
   typename V::Sums sums[Format::kPlanes][64 / kRun];
 
   explicit PassingBlocks(const int8_t* q) : a(q), total(V::no_ints()) {}
-  void put(int i, typename V::Words word) { add(0, i, word, this->factor[i / kWords]); }
-  void put_planes(int i, typename V::Words low, typename V::Words high) {
+  [[gnu::always_inline]] void put(int i, typename V::Words word) {
+    add(0, i, word, this->factor[i / kWords]);
+  }
+  [[gnu::always_inline]] void put_planes(int i, typename V::Words low, typename V::Words high) {
     put(i, low);
     if constexpr (Format::kPlanes == 2) {
       add(1, i, high, V::times_16(this->factor[i / kWords]));
     }
   }
-  void add(int plane, int i, typename V::Words word, typename V::Factors scale) {
+  [[gnu::always_inline]] void add(int plane, int i, typename V::Words word,
+                                  typename V::Factors scale) {
     typename V::Sums& sum = sums[plane][i / kRun];
     sum = V::dot(i % kRun == 0 ? V::no_sums() : sum, word, a + 4 * i);
     if (i % kRun == kRun - 1) total = V::add_scaled(total, sum, scale);
@@ -99,6 +102,7 @@ struct KPanel {
   static constexpr int64_t kBlock = 256;
   static constexpr int64_t kBlockBytes = Format::kBlockBytes;
   static constexpr int64_t kSingleStep = 256;
+  static constexpr int kSteps = 256 / Format::kSubElements;
   static int64_t activation_stride(int64_t depth) { return activation_stride_256(depth); }
 
   template <class Group>
@@ -108,7 +112,7 @@ struct KPanel {
 
   template <int kGroups, int kColumns>
   static void multiply(const KPanel* panels, const uint8_t* activations, int64_t stride, int64_t k,
-                       typename V::RowFloats* sums) {
+                       typename V::RowFloats* sums, Ahead* ahead, int64_t lines) {
     constexpr int kWords = Format::kSubElements / 4;
     const ActivationBlock256* a[kColumns];
     const int8_t* q[kColumns];
@@ -120,7 +124,8 @@ struct KPanel {
       RECKON_UNROLL
       for (int g = 0; g < kGroups; ++g) totals[g][c] = V::no_ints();
     }
-    for (int s = 0; s < 64 / kWords; ++s) {
+    for (int s = 0; s < kSteps; ++s) {
+      for (int g = 0; g < kGroups; ++g) ahead[g].fetch(lines);
       typename V::Factors factor[kGroups];
       const typename V::Words* w[kGroups];
       RECKON_UNROLL

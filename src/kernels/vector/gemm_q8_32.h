@@ -68,6 +68,7 @@ struct SmallPanel {
   static constexpr int64_t kBlock = 32;
   static constexpr int64_t kBlockBytes = Format::kBlockBytes;
   static constexpr int64_t kSingleStep = 32;
+  static constexpr int kSteps = kPanel / 32;
   static int64_t activation_stride(int64_t depth) { return activation_stride_32(depth); }
 
   template <class Group>
@@ -81,7 +82,7 @@ struct SmallPanel {
 
   template <int kGroups, int kColumns>
   static void multiply(const SmallPanel* panels, const uint8_t* activations, int64_t stride,
-                       int64_t k, typename V::RowFloats* sums) {
+                       int64_t k, typename V::RowFloats* sums, Ahead* ahead, int64_t lines) {
     const ActivationBlock32* a[kColumns];
     typename V::RowFloats sum[kGroups][kColumns];
     RECKON_UNROLL
@@ -91,6 +92,7 @@ struct SmallPanel {
       for (int g = 0; g < kGroups; ++g) sum[g][c] = sums[g * kColumnTile + c];
     }
     for (int j = 0; j < panels[0].n_blocks; ++j) {
+      for (int g = 0; g < kGroups; ++g) ahead[g].fetch(lines);
       const typename V::Words* low[kGroups];
       const typename V::Words* high[kGroups];
       typename V::Ints dots[kGroups][kColumns];

@@ -13,8 +13,8 @@ namespace {
 
 // A format's unpack(rows, at, out) calls out.set_d and set_dmin, set_factors and set_pairs for four
 // sub-blocks at a time, and then put(i, word) (of the 8-bit format put_planes(i, low, high)) once
-// for each i, the words of any four consecutive i in ascending order. Its loops are unrolled, so
-// that i is a constant to whatever out does with it.
+// for each i, a sub-block's words one after another. Its loops are unrolled, so that i is a
+// constant to whatever out does with it; all of it is inlined, so that the words stay in registers.
 
 // The four bytes of each word, one after another.
 template <class V>
@@ -26,7 +26,8 @@ inline void bytes_of(typename V::Words word, typename V::Ints (&out)[4]) {
 }
 
 template <class V, class Rows>
-inline void load_32_bytes(const Rows& rows, int64_t at, int64_t field, typename V::Words* out) {
+[[gnu::always_inline]] inline void load_32_bytes(const Rows& rows, int64_t at, int64_t field,
+                                                 typename V::Words* out) {
   rows.words(at, field, out);
   rows.words(at, field + 16, out + 4);
 }
@@ -43,7 +44,7 @@ struct KFormat {
 
 struct FormatQ2_K : KFormat<BlockQ2_K, 16, 3, 0, true> {
   template <class V, class Rows, class Out>
-  static void unpack(const Rows& rows, int64_t at, Out& out) {
+  [[gnu::always_inline]] static void unpack(const Rows& rows, int64_t at, Out& out) {
     const typename V::Words halves = rows.word(at, offsetof(BlockQ2_K, d));
     out.set_d(V::half_to_float(halves));
     out.set_dmin(V::half_to_float(V::template down<16>(halves)));
@@ -64,12 +65,11 @@ struct FormatQ2_K : KFormat<BlockQ2_K, 16, 3, 0, true> {
       typename V::Words q[8];
       load_32_bytes<V>(rows, at, offsetof(BlockQ2_K, qs) + 32 * h, q);
       RECKON_UNROLL
-      for (int g = 0; g < 8; ++g) {
-        const int i = 32 * h + g;
-        out.put(i, V::both(q[g], mask));
-        out.put(i + 8, V::both(V::template down<2>(q[g]), mask));
-        out.put(i + 16, V::both(V::template down<4>(q[g]), mask));
-        out.put(i + 24, V::both(V::template down<6>(q[g]), mask));
+      for (int k = 0; k < 4; ++k) {
+        RECKON_UNROLL
+        for (int g = 0; g < 8; ++g) {
+          out.put(32 * h + 8 * k + g, V::both(V::down(q[g], 2 * k), mask));
+        }
       }
     }
   }
@@ -77,7 +77,7 @@ struct FormatQ2_K : KFormat<BlockQ2_K, 16, 3, 0, true> {
 
 struct FormatQ3_K : KFormat<BlockQ3_K, 16, 7, 4, false> {
   template <class V, class Rows, class Out>
-  static void unpack_scales(const Rows& rows, int64_t at, Out& out) {
+  [[gnu::always_inline]] static void unpack_scales(const Rows& rows, int64_t at, Out& out) {
     out.set_d(rows.half(at, offsetof(BlockQ3_K, d)));
     typename V::Words packed[3];
     RECKON_UNROLL
@@ -96,7 +96,7 @@ struct FormatQ3_K : KFormat<BlockQ3_K, 16, 7, 4, false> {
   }
 
   template <class V, class Rows, class Out>
-  static void unpack(const Rows& rows, int64_t at, Out& out) {
+  [[gnu::always_inline]] static void unpack(const Rows& rows, int64_t at, Out& out) {
     unpack_scales<V>(rows, at, out);
     typename V::Words third[8];
     load_32_bytes<V>(rows, at, offsetof(BlockQ3_K, hmask), third);
@@ -105,9 +105,9 @@ struct FormatQ3_K : KFormat<BlockQ3_K, 16, 7, 4, false> {
       typename V::Words q[8];
       load_32_bytes<V>(rows, at, offsetof(BlockQ3_K, qs) + 32 * h, q);
       RECKON_UNROLL
-      for (int g = 0; g < 8; ++g) {
+      for (int k = 0; k < 4; ++k) {
         RECKON_UNROLL
-        for (int k = 0; k < 4; ++k) {
+        for (int g = 0; g < 8; ++g) {
           const typename V::Words low = V::both(V::down(q[g], 2 * k), V::word(0x03030303));
           const typename V::Words high = V::both(V::down(third[g], 4 * h + k), V::word(0x01010101));
           out.put(32 * h + 8 * k + g, V::either(low, V::template up<2>(high)));
@@ -119,7 +119,7 @@ struct FormatQ3_K : KFormat<BlockQ3_K, 16, 7, 4, false> {
 
 // Q4_K's and Q5_K's first sixteen bytes: d, dmin and the packed scales and minima.
 template <class V, class Rows, class Out>
-inline void unpack_head(const Rows& rows, int64_t at, Out& out) {
+[[gnu::always_inline]] inline void unpack_head(const Rows& rows, int64_t at, Out& out) {
   typename V::Words head[4];
   rows.words(at, 0, head);
   out.set_d(V::half_to_float(head[0]));
@@ -143,7 +143,7 @@ inline void unpack_head(const Rows& rows, int64_t at, Out& out) {
 
 struct FormatQ4_K : KFormat<BlockQ4_K, 32, 15, 0, true> {
   template <class V, class Rows, class Out>
-  static void unpack(const Rows& rows, int64_t at, Out& out) {
+  [[gnu::always_inline]] static void unpack(const Rows& rows, int64_t at, Out& out) {
     unpack_head<V>(rows, at, out);
     const typename V::Words mask = V::word(0x0f0f0f0f);
     RECKON_UNROLL
@@ -151,8 +151,9 @@ struct FormatQ4_K : KFormat<BlockQ4_K, 32, 15, 0, true> {
       typename V::Words q[8];
       load_32_bytes<V>(rows, at, offsetof(BlockQ4_K, qs) + 32 * i, q);
       RECKON_UNROLL
+      for (int g = 0; g < 8; ++g) out.put(16 * i + g, V::both(q[g], mask));
+      RECKON_UNROLL
       for (int g = 0; g < 8; ++g) {
-        out.put(16 * i + g, V::both(q[g], mask));
         out.put(16 * i + 8 + g, V::both(V::template down<4>(q[g]), mask));
       }
     }
@@ -161,7 +162,7 @@ struct FormatQ4_K : KFormat<BlockQ4_K, 32, 15, 0, true> {
 
 struct FormatQ5_K : KFormat<BlockQ5_K, 32, 31, 0, true> {
   template <class V, class Rows, class Out>
-  static void unpack(const Rows& rows, int64_t at, Out& out) {
+  [[gnu::always_inline]] static void unpack(const Rows& rows, int64_t at, Out& out) {
     unpack_head<V>(rows, at, out);
     const typename V::Words mask = V::word(0x0f0f0f0f);
     const typename V::Words bit = V::word(0x01010101);
@@ -174,8 +175,11 @@ struct FormatQ5_K : KFormat<BlockQ5_K, 32, 31, 0, true> {
       RECKON_UNROLL
       for (int g = 0; g < 8; ++g) {
         const typename V::Words even = V::both(V::down(fifth[g], 2 * i), bit);
-        const typename V::Words odd = V::both(V::down(fifth[g], 2 * i + 1), bit);
         out.put(16 * i + g, V::either(V::both(q[g], mask), V::template up<4>(even)));
+      }
+      RECKON_UNROLL
+      for (int g = 0; g < 8; ++g) {
+        const typename V::Words odd = V::both(V::down(fifth[g], 2 * i + 1), bit);
         out.put(16 * i + 8 + g,
                 V::either(V::both(V::template down<4>(q[g]), mask), V::template up<4>(odd)));
       }
@@ -185,7 +189,7 @@ struct FormatQ5_K : KFormat<BlockQ5_K, 32, 31, 0, true> {
 
 struct FormatQ6_K : KFormat<BlockQ6_K, 16, 63, 32, false> {
   template <class V, class Rows, class Out>
-  static void unpack(const Rows& rows, int64_t at, Out& out) {
+  [[gnu::always_inline]] static void unpack(const Rows& rows, int64_t at, Out& out) {
     out.set_d(rows.half(at, offsetof(BlockQ6_K, d)));
     typename V::Words scales[4];
     rows.words(at, offsetof(BlockQ6_K, scales), scales);
@@ -201,21 +205,35 @@ struct FormatQ6_K : KFormat<BlockQ6_K, 16, 63, 32, false> {
     const typename V::Words two = V::word(0x30303030);
     RECKON_UNROLL
     for (int h = 0; h < 2; ++h) {
-      typename V::Words low[16];
-      typename V::Words high[8];
-      load_32_bytes<V>(rows, at, offsetof(BlockQ6_K, qs) + 64 * h, low);
-      load_32_bytes<V>(rows, at, offsetof(BlockQ6_K, qs) + 64 * h + 32, low + 8);
-      load_32_bytes<V>(rows, at, offsetof(BlockQ6_K, qh) + 32 * h, high);
       RECKON_UNROLL
-      for (int g = 0; g < 8; ++g) {
+      for (int g = 0; g < 8; g += 4) {
+        typename V::Words low[4];
+        typename V::Words other[4];
+        typename V::Words high[4];
+        rows.words(at, offsetof(BlockQ6_K, qs) + 64 * h + 4 * g, low);
+        rows.words(at, offsetof(BlockQ6_K, qs) + 64 * h + 32 + 4 * g, other);
+        rows.words(at, offsetof(BlockQ6_K, qh) + 32 * h + 4 * g, high);
         const int i = 32 * h + g;
-        const typename V::Words a = V::template down<4>(low[g]);
-        const typename V::Words b = V::template down<4>(low[g + 8]);
-        out.put(i, V::either(V::both(low[g], nibble), V::both(V::template up<4>(high[g]), two)));
-        out.put(i + 8,
-                V::either(V::both(low[g + 8], nibble), V::both(V::template up<2>(high[g]), two)));
-        out.put(i + 16, V::either(V::both(a, nibble), V::both(high[g], two)));
-        out.put(i + 24, V::either(V::both(b, nibble), V::both(V::template down<2>(high[g]), two)));
+        RECKON_UNROLL
+        for (int k = 0; k < 4; ++k) {
+          out.put(i + k,
+                  V::either(V::both(low[k], nibble), V::both(V::template up<4>(high[k]), two)));
+        }
+        RECKON_UNROLL
+        for (int k = 0; k < 4; ++k) {
+          out.put(i + 8 + k,
+                  V::either(V::both(other[k], nibble), V::both(V::template up<2>(high[k]), two)));
+        }
+        RECKON_UNROLL
+        for (int k = 0; k < 4; ++k) {
+          out.put(i + 16 + k,
+                  V::either(V::both(V::template down<4>(low[k]), nibble), V::both(high[k], two)));
+        }
+        RECKON_UNROLL
+        for (int k = 0; k < 4; ++k) {
+          out.put(i + 24 + k, V::either(V::both(V::template down<4>(other[k]), nibble),
+                                        V::both(V::template down<2>(high[k]), two)));
+        }
       }
     }
   }
@@ -231,7 +249,7 @@ struct FormatIQ4_XS {
   static constexpr bool kMinimum = false;
 
   template <class, class Rows, class Out>
-  static void unpack(const Rows& rows, int64_t at, Out& out) {
+  [[gnu::always_inline]] static void unpack(const Rows& rows, int64_t at, Out& out) {
     const typename V::Words head = rows.word(at, 0);
     const typename V::Words lows = rows.word(at, offsetof(BlockIQ4_XS, scales_l));
     out.set_d(V::half_to_float(head));

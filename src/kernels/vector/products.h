@@ -26,6 +26,22 @@ constexpr int64_t kPanel = 256;
 // are in the first cache: each fetch of them from further away serves so many groups.
 constexpr int64_t kGroupsPerBlock = 8;
 
+constexpr int64_t kFewStreams = 16;
+
+// Memory that is needed next, asked for a little at a time: a core waits for about a dozen lines at
+// once, and more of them in a row would keep it from anything else.
+struct Ahead {
+  uintptr_t next = 0;
+  uintptr_t end = 0;
+
+  // Asks for the next `lines` lines of 64 bytes.
+  void fetch(int64_t lines) {
+    for (int64_t i = 0; i < lines && next < end; ++i, next += 64) {
+      __builtin_prefetch(reinterpret_cast<const void*>(next));
+    }
+  }
+};
+
 // The first of V::kRows rows and how many of them count; the others repeat the last one, so that
 // no row past the end is read.
 template <class V>
@@ -56,7 +72,7 @@ struct RowGroup {
   }
 
   // Rows that lie apart are left to the processor's own prefetch.
-  static void prefetch_part(const GemmArgs&, int64_t, int64_t, int64_t, int64_t, int64_t) {}
+  static Ahead ahead(const GemmArgs&, int64_t, int64_t, int64_t) { return {}; }
 
   // Four words, 16 bytes of each row.
   void words(int64_t at, int64_t field, typename V::Words* out) const {
@@ -100,17 +116,12 @@ struct PackedGroup {
     }
   }
 
-  // Asks for part number `part` of `parts` of the `bytes` bytes at `at` of all rows from `row` on
-  // that are packed together.
-  static void prefetch_part(const GemmArgs& g, int64_t row, int64_t at, int64_t bytes, int64_t part,
-                            int64_t parts) {
-    if (row % kPackedRows != 0) return;  // asked for with the rows before it
-    const int64_t lines = bytes * kPackedRows / 64;
+  // The `bytes` bytes at `at` of all rows from `row` on that are packed together.
+  static Ahead ahead(const GemmArgs& g, int64_t row, int64_t at, int64_t bytes) {
+    if (row % kPackedRows != 0) return {};  // asked for with the rows before it
     const auto from = reinterpret_cast<uintptr_t>(g.weights) +
                       static_cast<uintptr_t>(row * g.weight_row_bytes + at * kPackedRows);
-    for (int64_t i = lines * part / parts; i < lines * (part + 1) / parts; ++i) {
-      __builtin_prefetch(reinterpret_cast<const void*>(from + static_cast<uintptr_t>(i * 64)));
-    }
+    return {from, from + static_cast<uintptr_t>(bytes * kPackedRows)};
   }
 
   void words(int64_t at, int64_t field, typename V::Words* out) const {
@@ -187,9 +198,10 @@ inline void for_column_tiles(int64_t n, const Kernel& kernel) {
 }
 
 // The loops around one format's panels. Panel: unpack(group, first element, n elements), then
-// multiply<groups, columns>(panels, activations, stride, first element, sums) for a number of
-// groups and columns; or multiply_one, which does both for a single column without storing what it
-// unpacks. Sums of a group are kColumnTile apart.
+// multiply<groups, columns>(panels, activations, stride, first element, sums, what to ask memory
+// for meanwhile and how much of it at each of kSteps steps) for a number of groups and columns; or
+// multiply_one, which does both for a single column without storing what it unpacks. Sums of a
+// group are kColumnTile apart.
 
 // kGroups groups of rows from first_row on, elements [k, k + kPanel), n columns. While they are
 // multiplied, the weights that come next are asked for: those of next_row at next_k.
@@ -204,15 +216,17 @@ inline void multiply_panels(const GemmArgs& g, int64_t first_row, int64_t k, int
   }
   constexpr int64_t kBytes = kPanel / Panel::kBlock * Panel::kBlockBytes;
   const int64_t next_at = next_k / Panel::kBlock * Panel::kBlockBytes;
+  Ahead ahead[kGroups];
+  for (int i = 0; i < kGroups; ++i) {
+    ahead[i] = Group::ahead(g, next_row + i * V::kRows, next_at, kBytes);
+  }
+  // Lines of each group at each of a panel's steps, as many as all tiles together have.
+  const int64_t n_steps = Panel::kSteps * ((n + V::columns(kGroups) - 1) / V::columns(kGroups));
+  const int64_t lines = (kBytes * kPackedRows / 64 + n_steps - 1) / n_steps;
   for_column_tiles<V::columns(kGroups)>(n, [&](int64_t c, auto columns) {
     constexpr int kColumns = decltype(columns)::kCount;
-    for (int i = 0; i < kGroups; ++i) {
-      for (int64_t j = c; j < c + kColumns; ++j) {
-        Group::prefetch_part(g, next_row + i * V::kRows, next_at, kBytes, j, n);
-      }
-    }
     Panel::template multiply<kGroups, kColumns>(panels, activations + c * stride, stride, k,
-                                                sums + c);
+                                                sums + c, ahead, lines);
   });
 }
 
@@ -270,9 +284,10 @@ inline void multiply_rows(const GemmArgs& g, int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; r += V::kRows) multiply_one_column<V, Panel>(g, Group(g, r));
     return;
   }
-  constexpr int64_t kBlockRows = kGroupsPerBlock * V::kRows;
-  for (int64_t r = begin; r < end; r += kBlockRows) {
-    const int64_t rows = end - r < kBlockRows ? end - r : kBlockRows;
+  // The activations of a few columns stay near anyway, and weights are best read in few streams.
+  const int64_t block_rows = V::kRows * (g.n_columns <= kFewStreams ? V::kGroups : kGroupsPerBlock);
+  for (int64_t r = begin; r < end; r += block_rows) {
+    const int64_t rows = end - r < block_rows ? end - r : block_rows;
     for (int64_t first = 0; first < g.n_columns; first += kColumnTile) {
       const int64_t left = g.n_columns - first;
       multiply_block<V, Panel, Group>(g, r, (rows + V::kRows - 1) / V::kRows, first,

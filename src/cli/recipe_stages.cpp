@@ -1,0 +1,351 @@
+// The recipe's stages in their order.
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "base/thread_pool.h"
+#include "cli/interrupts.h"
+#include "cli/json_line.h"
+#include "cli/output.h"
+#include "cli/progress.h"
+#include "cli/recipe.h"
+#include "engine/load.h"
+#include "eval/evaluate.h"
+#include "eval/problem_set.h"
+#include "eval/rejection.h"
+#include "model/convert_tokenizer.h"
+#include "model/quantize.h"
+#include "tokenizer/bpe_trainer.h"
+#include "train/sft.h"
+
+namespace reckon::cli {
+namespace {
+
+namespace json = boost::json;
+
+constexpr int64_t kSequences = 64;
+constexpr int64_t kContext = 1024;
+
+// Seeds: every stage has its own, so that none repeats another's draws.
+constexpr uint64_t kTrainingSeed = 1;
+constexpr uint64_t kHeldOutSeed = 7;
+constexpr uint64_t kDevelopmentSeed = 8;
+constexpr uint64_t kSampledSeed = 9;
+
+train::InitOptions shape(const char* name, int64_t d, int64_t layers, int64_t heads,
+                         int64_t kv_heads, int64_t ffn) {
+  train::InitOptions init;
+  init.name = name;
+  init.d_model = d;
+  init.n_layers = layers;
+  init.n_heads = heads;
+  init.n_kv_heads = kv_heads;
+  init.ffn_dim = ffn;
+  init.context_length = 2048;
+  init.seed = 1;
+  return init;
+}
+
+json::object settings_of(const RecipeScale& scale) {
+  return {{"scale", json::string_view(scale.name.data(), scale.name.size())},
+          {"version", RECKON_VERSION},
+          {"training", scale.n_training},
+          {"held_out", scale.n_held_out},
+          {"development", scale.n_development},
+          {"sampled", scale.n_sampled},
+          {"samples_a_problem", scale.samples_a_problem},
+          {"vocabulary", scale.vocab_size},
+          {"cold_start_steps", scale.cold_start_steps},
+          {"second_steps", scale.second_steps},
+          {"small_steps", scale.small_steps},
+          {"batch_tokens", scale.batch_tokens},
+          {"max_output_tokens", scale.max_output_tokens}};
+}
+
+class Recipe {
+ public:
+  Recipe(const RecipeScale& scale, std::string folder, Lockfile lock, int n_threads)
+      : scale_(scale),
+        folder_(std::move(folder)),
+        lock_(std::move(lock)),
+        n_threads_(n_threads),
+        pool_(n_threads) {}
+
+  Status run() {
+    RECKON_RETURN_IF_ERROR(prepare());
+    RECKON_RETURN_IF_ERROR(make_large());
+    RECKON_RETURN_IF_ERROR(make_small());
+    RECKON_RETURN_IF_ERROR(
+        stage("tables", {"table.md", "table.json"}, [this] { return write_tables(); }));
+    out().write(fmt::format("{}/recipe.lock.json: {}\n", folder_, lock_.hash()));
+    return {};
+  }
+
+ private:
+  std::string path(std::string_view name) const { return fmt::format("{}/{}", folder_, name); }
+
+  template <class Job>
+  Status stage(const std::string& name, const std::vector<std::string>& files, const Job& job) {
+    if (lock_.is_done(name)) {
+      out().write(fmt::format("{}: done before\n", name));
+      return {};
+    }
+    out().write(fmt::format("{} ...\n", name));
+    out().flush();
+    RECKON_RETURN_IF_ERROR(job());
+    RECKON_RETURN_IF_ERROR(lock_.record(name, files));
+    return interrupts_.interrupted() ? Status(Error{ErrorKind::kInterrupted, ""}) : Status();
+  }
+
+  Status problems(const char* file, eval::ProblemSetOptions options) {
+    return stage(file, {file}, [&] {
+      Progress progress(fmt::format("writing {}", file));
+      return eval::write_problems(options, path(file), [&](int64_t done, int64_t total) {
+        progress.update(static_cast<double>(done), static_cast<double>(total));
+        return !interrupts_.interrupted();
+      });
+    });
+  }
+
+  Status prepare() {
+    RECKON_RETURN_IF_ERROR(problems(
+        "train.jsonl",
+        {.held_out = false, .count = scale_.n_training, .kinds = {}, .seed = kTrainingSeed}));
+    RECKON_RETURN_IF_ERROR(problems(
+        "held_out.jsonl",
+        {.held_out = true, .count = scale_.n_held_out, .kinds = {}, .seed = kHeldOutSeed}));
+    RECKON_RETURN_IF_ERROR(problems(
+        "development.jsonl",
+        {.held_out = true, .count = scale_.n_development, .kinds = {}, .seed = kDevelopmentSeed}));
+    RECKON_RETURN_IF_ERROR(problems("sampled.jsonl", {.held_out = false,
+                                                      .count = scale_.n_sampled,
+                                                      .kinds = {},
+                                                      .seed = kSampledSeed,
+                                                      .percent_direct = 0,
+                                                      .need_thought = false}));
+    return stage("tokenizer", {"tokenizer.json", "tokenizer_config.json"},
+                 [this] { return train_tokenizer(); });
+  }
+
+  Status train_tokenizer() {
+    RECKON_ASSIGN(BpeTrainer trainer, BpeTrainer::create({.vocab_size = scale_.vocab_size}));
+    RECKON_RETURN_IF_ERROR(add_chat_texts(path("train.jsonl"), trainer));
+    Progress progress("merging");
+    RECKON_ASSIGN(const TokenizerSpec spec, trainer.train([&](int64_t done, int64_t total) {
+      progress.update(static_cast<double>(done), static_cast<double>(total));
+      return !interrupts_.interrupted();
+    }));
+    return write_trained_tokenizer(spec, path("tokenizer.json"));
+  }
+
+  Status init(const char* file, train::InitOptions options) {
+    return stage(file, {file}, [&]() -> Status {
+      options.tokenizer = folder_;
+      int64_t n_parameters = 0;
+      RECKON_RETURN_IF_ERROR(train::write_initial_model(options, path(file), pool_, n_parameters));
+      out().write(fmt::format("{}: {} parameters\n", file, n_parameters));
+      return {};
+    });
+  }
+
+  // Trains base on data into name.gguf and name.q8_0.gguf.
+  Status sft(const std::string& name, const std::string& base, std::vector<std::string> data,
+             int64_t n_steps, double learning_rate) {
+    const std::string file = name + ".gguf";
+    const std::string quantised = name + ".q8_0.gguf";
+    return stage(name, {file, quantised}, [&]() -> Status {
+      train::SftOptions options;
+      options.base = path(base);
+      for (std::string& part : data) options.data.push_back(path(part));
+      options.held_out = {path("development.jsonl")};
+      options.out = path(file);
+      options.n_steps = n_steps;
+      options.batch_tokens = options.micro_tokens = scale_.batch_tokens;
+      options.learning_rate = learning_rate;
+      options.skip_long = true;
+      options.resume = true;
+      options.n_threads = n_threads_;
+      Progress progress(name);
+      RECKON_ASSIGN(const train::SftResult result,
+                    train::run_sft(options, {.plan = {}, .progress = [&](const auto& p) {
+                                               progress.update(
+                                                   static_cast<double>(p.step),
+                                                   static_cast<double>(p.n_steps),
+                                                   fmt::format("loss {:.4f}, {:.0f} tokens/s",
+                                                               p.loss, p.tokens_per_second));
+                                               return !interrupts_.interrupted();
+                                             }}));
+      out().write(fmt::format("{}: {} steps, loss {:.4f}\n", name, result.n_steps, result.loss));
+      return quantize_file(path(file), path(quantised), QuantizeTarget::kQ8_0, pool_);
+    });
+  }
+
+  Result<LoadedEngine> load(const std::string& name) {
+    LoadOptions options;
+    options.context_length = kContext;
+    options.n_sequences = kSequences;
+    options.n_threads = n_threads_;
+    return load_engine(path(name), options);
+  }
+
+  // Right answers of a model to the sampled problems.
+  Status right_answers(const std::string& model, const std::string& file) {
+    return stage(file, {file}, [&]() -> Status {
+      RECKON_ASSIGN(const LoadedEngine loaded, load(model + ".q8_0.gguf"));
+      RECKON_ASSIGN(const std::vector<eval::Task> tasks,
+                    eval::read_tasks(path("sampled.jsonl"), 0));
+      eval::RejectionOptions options;
+      options.n_samples = scale_.samples_a_problem;
+      options.sampling.max_tokens = scale_.max_output_tokens;
+      Progress progress(file);
+      RECKON_ASSIGN(const eval::RejectionResult result,
+                    eval::write_right_answers(*loaded.engine, tasks, options, path(file),
+                                              [&](const eval::EvaluationProgress& state) {
+                                                progress.update(static_cast<double>(state.done),
+                                                                static_cast<double>(state.total));
+                                                return !interrupts_.interrupted();
+                                              }));
+      out().write(fmt::format("{}: {} of {} problems solved, {} answers kept\n", file,
+                              result.n_solved, result.n_problems, result.n_kept));
+      if (result.n_kept == 0) {
+        // Nothing to learn from: the small scale's model may know nothing yet.
+        return write_file(path(file), *read_file(path("development.jsonl"), 1 << 30));
+      }
+      return {};
+    });
+  }
+
+  Status make_large() {
+    RECKON_RETURN_IF_ERROR(init("large.init.gguf", scale_.large));
+    RECKON_RETURN_IF_ERROR(
+        sft("cold_start", "large.init.gguf", {"train.jsonl"}, scale_.cold_start_steps, 2e-3));
+    RECKON_RETURN_IF_ERROR(right_answers("cold_start", "right.jsonl"));
+    return sft("second", "cold_start.gguf", {"right.jsonl", "train.jsonl"}, scale_.second_steps,
+               5e-4);
+  }
+
+  Status make_small() {
+    RECKON_RETURN_IF_ERROR(init("small.init.gguf", scale_.small));
+    RECKON_RETURN_IF_ERROR(right_answers("second", "teacher.jsonl"));
+    return sft("distilled", "small.init.gguf", {"teacher.jsonl"}, scale_.small_steps, 2e-3);
+  }
+
+  struct Mode {
+    std::string_view name;
+    bool thinking;
+    double temperature;
+  };
+
+  Status write_tables() {
+    constexpr Mode kModes[] = {{"thinking, greedy", true, 0},
+                               {"thinking, 0.6", true, 0.6},
+                               {"straight away, greedy", false, 0},
+                               {"straight away, 0.6", false, 0.6}};
+    RECKON_ASSIGN(const std::vector<eval::Task> tasks, eval::read_tasks(path("held_out.jsonl"), 0));
+    std::string table =
+        "| model | how | kind | n | right, % | 95 % interval | thought, tokens |\n"
+        "|---|---|---|---|---|---|---|\n";
+    JsonLine rows;
+    rows.begin_array();
+    for (const char* model : {"cold_start", "second", "distilled"}) {
+      for (const Mode& mode : kModes) {
+        RECKON_ASSIGN(const LoadedEngine loaded, load(std::string(model) + ".q8_0.gguf"));
+        RECKON_ASSIGN(const std::vector<eval::Score> scores,
+                      measure(*loaded.engine, tasks, mode, model));
+        for (const eval::Score& score : scores) {
+          const eval::Interval interval = eval::wilson_interval(score.n_right, score.n);
+          table +=
+              fmt::format("| {} | {} | {} | {} | {:.1f} | {:.1f} – {:.1f} | {:.1f} |\n", model,
+                          mode.name, score.kind, score.n, 100 * score.accuracy(),
+                          100 * interval.low, 100 * interval.high, score.mean_thought_tokens());
+          rows.begin_object()
+              .field("model", model)
+              .field("thinking", mode.thinking)
+              .field("temperature", mode.temperature)
+              .field("kind", score.kind)
+              .field("n", score.n)
+              .field("right", score.n_right)
+              .field("declined", score.n_declined)
+              .field("thinking_tokens", score.mean_thought_tokens())
+              .end_object();
+        }
+      }
+    }
+    rows.end_array();
+    RECKON_RETURN_IF_ERROR(write_file(path("table.md"), table));
+    return write_file(path("table.json"), rows.take());
+  }
+
+  Result<std::vector<eval::Score>> measure(Engine& engine, const std::vector<eval::Task>& tasks,
+                                           const Mode& mode, const char* model) {
+    eval::EvaluationOptions options;
+    options.thinking = mode.thinking;
+    options.temperature = mode.temperature;
+    options.max_tokens = scale_.max_output_tokens;
+    Progress progress(fmt::format("{}, {}", model, mode.name));
+    RECKON_ASSIGN(const std::vector<eval::Outcome> outcomes,
+                  eval::evaluate(engine, tasks, options, [&](const eval::EvaluationProgress& s) {
+                    progress.update(static_cast<double>(s.done), static_cast<double>(s.total));
+                    return !interrupts_.interrupted();
+                  }));
+    return eval::score_by_kind(tasks, outcomes);
+  }
+
+  const RecipeScale& scale_;
+  std::string folder_;
+  Lockfile lock_;
+  int n_threads_;
+  ThreadPool pool_;
+  PollsForInterrupts interrupts_;
+};
+
+}  // namespace
+
+const RecipeScale& full_scale() {
+  static const RecipeScale scale = {.name = "full",
+                                    .n_training = 800000,
+                                    .n_held_out = 1000,
+                                    .n_development = 40,
+                                    .n_sampled = 20000,
+                                    .samples_a_problem = 4,
+                                    .vocab_size = 2048,
+                                    .cold_start_steps = 12000,
+                                    .second_steps = 2000,
+                                    .small_steps = 2000,
+                                    .batch_tokens = 4096,
+                                    .max_output_tokens = 640,
+                                    .large = shape("reckon-small", 192, 6, 6, 3, 512),
+                                    .small = shape("reckon-tiny", 128, 4, 4, 2, 320)};
+  return scale;
+}
+
+const RecipeScale& smoke_scale() {
+  static const RecipeScale scale = {.name = "smoke",
+                                    .n_training = 2000,
+                                    .n_held_out = 4,
+                                    .n_development = 2,
+                                    .n_sampled = 30,
+                                    .samples_a_problem = 2,
+                                    .vocab_size = 512,
+                                    .cold_start_steps = 30,
+                                    .second_steps = 10,
+                                    .small_steps = 10,
+                                    .batch_tokens = 1024,
+                                    .max_output_tokens = 48,
+                                    .large = shape("smoke-large", 64, 2, 2, 1, 160),
+                                    .small = shape("smoke-small", 32, 2, 2, 1, 64)};
+  return scale;
+}
+
+Status run_recipe(const RecipeScale& scale, const std::string& folder, int n_threads) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) return failed(fmt::format("{}: {}", folder, error.message()));
+  RECKON_ASSIGN(Lockfile lock, Lockfile::open(folder, settings_of(scale)));
+  return Recipe(scale, folder, std::move(lock), n_threads).run();
+}
+
+}  // namespace reckon::cli

@@ -1,0 +1,185 @@
+// reckon train: a model from nothing, and its training.
+#include <fmt/format.h>
+
+#include <cmath>
+#include <memory>
+#include <string>
+
+#include "base/thread_pool.h"
+#include "cli/interrupts.h"
+#include "cli/model_options.h"
+#include "cli/output.h"
+#include "cli/program.h"
+#include "cli/progress.h"
+#include "cli/train_stage.h"
+#include "engine/memory.h"
+#include "train/init_model.h"
+#include "train/sft.h"
+
+namespace reckon::cli {
+namespace {
+
+struct InitCommandOptions : train::InitOptions {
+  std::string out;
+  bool untied = false;
+  int n_threads = 0;
+};
+
+Status run_init(const InitCommandOptions& options) {
+  ThreadPool pool(options.n_threads == 0 ? physical_core_count() : options.n_threads);
+  train::InitOptions init = options;
+  init.tied_embedding = !options.untied;
+  int64_t n_parameters = 0;
+  RECKON_RETURN_IF_ERROR(train::write_initial_model(init, options.out, pool, n_parameters));
+  out().write(fmt::format("{}: {} parameters, random\n", options.out, n_parameters));
+  return {};
+}
+
+void tell_plan(const train::SftPlan& plan) {
+  std::string text = fmt::format("{} parameters, {} examples, {} held out, {} steps, {} of memory",
+                                 plan.n_parameters, plan.n_examples, plan.n_held_out, plan.n_steps,
+                                 format_bytes(plan.memory_bytes));
+  if (plan.n_skipped > 0) text += fmt::format(", {} examples too long", plan.n_skipped);
+  if (plan.first_step > 0) text += fmt::format("; going on after step {}", plan.first_step);
+  err().write(text + "\n");
+  err().flush();
+}
+
+Status run_sft_command(const train::SftOptions& options) {
+  const PollsForInterrupts interrupts;
+  Progress progress("training");
+  const train::SftCallbacks callbacks{
+      .plan = tell_plan, .progress = [&](const train::SftProgress& p) {
+        std::string detail = fmt::format("step {}, loss {:.4f}, lr {:.2e}, {:.0f} tokens/s", p.step,
+                                         p.loss, p.learning_rate, p.tokens_per_second);
+        if (std::isfinite(p.held_out_loss)) {
+          detail += fmt::format(", held out {:.4f}", p.held_out_loss);
+        }
+        progress.update(static_cast<double>(p.step), static_cast<double>(p.n_steps), detail);
+        return !interrupts.interrupted();
+      }};
+  RECKON_ASSIGN(const train::SftResult result, train::run_sft(options, callbacks));
+  std::string text =
+      fmt::format("{}: {} steps{}, loss {:.4f}", options.out, result.n_steps,
+                  result.stopped_early ? " (stopped early, the best kept)" : "", result.loss);
+  if (std::isfinite(result.held_out_loss)) {
+    text += fmt::format(", held-out loss {:.4f}", result.held_out_loss);
+  }
+  out().write(text + fmt::format(", {:.0f} tokens/s\n", result.tokens_per_second));
+  return {};
+}
+
+void add_init(Program& program, CLI::App& parent) {
+  auto o = std::make_shared<InitCommandOptions>();
+  CLI::App* command =
+      add_stage(program, parent, "init", "Write a model with random weights", o, run_init);
+  command->add_option("--tokenizer", o->tokenizer, "A folder with tokenizer.json, or a GGUF file")
+      ->required()
+      ->type_name("PATH");
+  command->add_option("-o,--out", o->out, "The model file to write")->required()->type_name("FILE");
+  const auto number = [&](const char* name, int64_t& value, const char* description) {
+    command->add_option(name, value, description)->type_name("N")->capture_default_str();
+  };
+  number("--d", o->d_model, "Width of the model");
+  number("--layers", o->n_layers, "Layers");
+  number("--heads", o->n_heads, "Attention heads");
+  number("--kv-heads", o->n_kv_heads, "Key and value heads");
+  number("--ffn", o->ffn_dim, "Width of the feed-forward part");
+  number("--ctx", o->context_length, "Context length");
+  command->add_option("--arch", o->architecture, "qwen2 or llama")->capture_default_str();
+  command->add_option("--name", o->name, "The model's name")->type_name("TEXT");
+  command->add_option("--rope-theta", o->rope_theta, "Base of the rotary frequencies")
+      ->capture_default_str();
+  command->add_flag("--untied", o->untied, "A head apart from the embedding");
+  command->add_option("--seed", o->seed, "Which random weights")
+      ->type_name("N")
+      ->capture_default_str();
+  add_thread_option(*command, o->n_threads);
+}
+
+void add_sft_training_options(CLI::App& command, train::SftOptions& o) {
+  const auto count = [&](const char* name, int64_t& value, const char* description) {
+    command.add_option(name, value, description)->type_name("N")->capture_default_str();
+  };
+  const auto number = [&](const char* name, double& value, const char* description) {
+    command.add_option(name, value, description)->type_name("X")->capture_default_str();
+  };
+  count("--steps", o.n_steps, "Steps; 0: what --epochs take");
+  number("--epochs", o.epochs, "Times through the data");
+  count("--batch-tokens", o.batch_tokens, "Tokens a step");
+  count("--micro-tokens", o.micro_tokens, "Tokens computed at a time");
+  count("--max-tokens", o.max_tokens, "The longest example");
+  command.add_flag("--skip-long", o.skip_long, "Leave longer ones out instead of stopping");
+  number("--lr", o.learning_rate, "Peak learning rate");
+  number("--final-share", o.final_share, "Of it, at the end of the cosine");
+  count("--warmup", o.warmup_steps, "Steps of warm-up; -1: a fiftieth");
+  number("--beta1", o.adamw.beta1, "AdamW");
+  number("--beta2", o.adamw.beta2, "AdamW");
+  number("--epsilon", o.adamw.epsilon, "AdamW");
+  number("--weight-decay", o.adamw.weight_decay, "Of matrices");
+  number("--clip", o.adamw.clip_norm, "Largest norm of the gradient; 0: any");
+  command.add_option("--seed", o.seed, "Order of the data")->type_name("N")->capture_default_str();
+  command.add_flag("--recompute", o.recompute, "Less memory, a third more time");
+  count("--eval-every", o.evaluate_every, "Steps between held-out losses; 0: ten a run");
+  count("--save-every", o.checkpoint_every, "Steps between checkpoints; 0: twenty a run");
+  count("--patience", o.patience, "End after so many worse held-out losses; 0: never");
+  command.add_flag("--resume", o.resume, "Go on from the checkpoint beside --out, if there is one");
+}
+
+void add_sft(Program& program, CLI::App& parent) {
+  auto o = std::make_shared<train::SftOptions>();
+  CLI::App* command =
+      add_stage(program, parent, "sft", "Train on conversations (JSON lines)", o, run_sft_command);
+  command->add_option("-m,--model", o->base, "The model file to begin with")
+      ->required()
+      ->type_name("FILE");
+  command->add_option("--data", o->data, "Conversations: {\"messages\": [...]} a line")
+      ->required()
+      ->type_name("FILE");
+  command->add_option("--held-out", o->held_out, "Conversations that are only measured")
+      ->type_name("FILE");
+  command
+      ->add_option(
+          "-o,--out", o->out,
+          "The model file to write; beside it .csv, .svg, .lock.json, and .checkpoint on the way")
+      ->required()
+      ->type_name("FILE");
+  command->add_option("--chat-template", o->chat_template, "Another than the model file's own")
+      ->type_name("NAME");
+  add_sft_training_options(*command, *o);
+  add_thread_option(*command, o->n_threads);
+}
+
+struct RerunOptions {
+  std::string lock;
+  std::string out;
+};
+
+void add_rerun(Program& program, CLI::App& parent) {
+  auto o = std::make_shared<RerunOptions>();
+  CLI::App* command = parent.add_subcommand(
+      "rerun", "Run a lockfile's stage again and compare the hash of what comes out");
+  command->callback([&program, o] { program.job = [o] { return rerun_lock(o->lock, o->out); }; });
+  command->add_option("LOCK", o->lock, "OUT.lock.json, as a stage writes it")->required();
+  command->add_option("-o,--out", o->out, "The model file to write")->required()->type_name("FILE");
+}
+
+}  // namespace
+
+void add_train_command(Program& program) {
+  CLI::App* train = program.app.add_subcommand("train", "Make or train a model");
+  train->group("Commands");
+  train->require_subcommand(1);
+  train->footer(
+      "Examples:\n"
+      "  reckon train init --tokenizer FOLDER -o base.gguf\n"
+      "  reckon train sft -m base.gguf --data train.jsonl --held-out test.jsonl -o trained.gguf\n"
+      "  reckon train grpo -m trained.gguf --data problems.jsonl --reward task -o "
+      "better.gguf");
+  add_init(program, *train);
+  add_sft(program, *train);
+  add_grpo_stage(program, *train);
+  add_rerun(program, *train);
+}
+
+}  // namespace reckon::cli

@@ -1,0 +1,28 @@
+// What the stages of `reckon train` share. Inside cli/ only.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <memory>
+
+#include "cli/program.h"
+#include "cli/train_lock.h"
+
+namespace reckon::cli {
+
+// Adds a stage under `train`, which writes --out and a lockfile beside it. options: where the
+// arguments go; lives as long as the program.
+template <class Options>
+CLI::App* add_stage(Program& program, CLI::App& parent, const char* name, const char* description,
+                    const std::shared_ptr<Options>& options, Status (*run)(const Options&)) {
+  CLI::App* command = parent.add_subcommand(name, description);
+  command->callback([&program, options, run, command] {
+    program.job = [options, run, command] {
+      return run_locked(*command, [&] { return run(*options); });
+    };
+  });
+  return command;
+}
+
+void add_grpo_stage(Program& program, CLI::App& train);
+
+}  // namespace reckon::cli

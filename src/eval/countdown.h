@@ -1,0 +1,31 @@
+// Countdown: reach the target with every number used exactly once and + - * /. The worked thought
+// tries what is likeliest first, checks, goes on, and never tries the same thing twice.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "eval/problem.h"
+#include "eval/random.h"
+
+namespace reckon::eval {
+
+struct CountdownWork {
+  std::string thought;
+  std::string expression;  // "(25-7)*3"
+};
+
+// Empty where the thought's ways of trying don't find one (another way may). Writes at most
+// max_tries ways that fail.
+std::optional<CountdownWork> work_out_countdown(const std::vector<int64_t>& numbers, int64_t target,
+                                                int max_tries);
+
+// Whether any expression reaches the target, whole numbers on the way.
+bool countdown_solvable(const std::vector<int64_t>& numbers, int64_t target);
+
+// Numbers 1 to 99, target 10 to 99, both uniform among the solvable. kind: "countdown3" for 3.
+Problem make_countdown(Random& random, int n_numbers);
+
+}  // namespace reckon::eval

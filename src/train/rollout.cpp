@@ -1,0 +1,147 @@
+// The engine over a model file that lies in memory.
+#include "train/rollout.h"
+
+#include <fmt/format.h>
+
+#include <cstring>
+#include <filesystem>
+#include <variant>
+
+#include "engine/conversation.h"
+#include "engine/load.h"
+#include "forward/cpu_decoder.h"
+#include "forward/kv_cache.h"
+#include "model/quantize.h"
+#include "quants/codec.h"
+
+namespace reckon::train {
+namespace {
+
+constexpr int64_t kBatchTokens = 512;
+
+// The file as it will be served: made once on disk, since that is what the writers write.
+Result<HugeBuffer> quantised_file(const GgufFile& base, const WeightLayout& layout,
+                                  const std::string& scratch_path, ThreadPool& pool,
+                                  size_t& n_bytes) {
+  RECKON_ASSIGN(const FloatArena zeros, FloatArena::create(layout.n_floats, "rollout weights"));
+  const std::string quantised = scratch_path + ".q8_0";
+  RECKON_RETURN_IF_ERROR(write_model(base, layout, zeros.data(), scratch_path));
+  const Status status = quantize_file(scratch_path, quantised, QuantizeTarget::kQ8_0, pool);
+  std::error_code ignored;
+  std::filesystem::remove(scratch_path, ignored);
+  RECKON_RETURN_IF_ERROR(status);
+  RECKON_ASSIGN(const MappedFile file, MappedFile::open(quantised));
+  n_bytes = file.bytes().size();
+  RECKON_ASSIGN(HugeBuffer buffer, HugeBuffer::create(n_bytes, "the rollouts' model"));
+  std::memcpy(buffer.data(), file.bytes().data(), n_bytes);
+  std::filesystem::remove(quantised, ignored);
+  return buffer;
+}
+
+// Gathers one request's events.
+struct Gatherer {
+  Rollout& rollout;
+  std::string& error;
+  int64_t& n_left;
+
+  void take(const Event& event) const {
+    if (const auto* text = std::get_if<TextEvent>(&event)) {
+      (text->part == Part::kThinking ? rollout.thought : rollout.answer) += text->text;
+    } else if (const auto* token = std::get_if<TokenEvent>(&event)) {
+      rollout.tokens.push_back(token->token);
+      if (token->part == Part::kAnswer) rollout.thought_closed = true;
+      if (token->logprobs) {
+        rollout.logprobs.push_back(static_cast<float>(token->logprobs->chosen));
+      }
+    } else if (const auto* finished = std::get_if<FinishedEvent>(&event)) {
+      --n_left;
+      rollout.ended = finished->reason == FinishReason::kStop;
+      rollout.thought_tokens = finished->usage.output.thinking;
+      rollout.answer_tokens = finished->usage.output.answer;
+      if (finished->reason == FinishReason::kError) error = finished->error;
+    }
+  }
+};
+
+}  // namespace
+
+Result<std::unique_ptr<RolloutEngine>> RolloutEngine::create(
+    const GgufFile& base, const WeightLayout& layout, const std::string& chat_template,
+    const std::string& scratch_path, const RolloutOptions& options, ThreadPool& pool) {
+  std::unique_ptr<RolloutEngine> made(new RolloutEngine(pool));
+  made->options_ = options;
+  made->layout_ = layout;
+  RECKON_ASSIGN(made->tokenizer_, Tokenizer::from_gguf(base));
+  LoadOptions load;
+  load.chat_template = chat_template;
+  RECKON_ASSIGN(made->chat_template_, choose_chat_template(base, load));
+  RECKON_ASSIGN(made->file_bytes_,
+                quantised_file(base, layout, scratch_path, pool, made->n_file_bytes_));
+  return made;
+}
+
+Status RolloutEngine::refresh(const float* weights) {
+  engine_ = nullptr;  // it reads the file that is about to change
+  const auto open = [&] {
+    return GgufFile::from_bytes({file_bytes_.data(), n_file_bytes_}, "the rollouts' model");
+  };
+  RECKON_ASSIGN(std::shared_ptr<const GgufFile> file, open());
+  for (const TensorSlot& slot : layout_.tensors) {
+    const GgufTensor* tensor = file->find_tensor(slot.name);
+    RECKON_CHECK(tensor != nullptr && tensor->n_elements == slot.size());
+    std::byte* to = file_bytes_.data() + (tensor->data - file_bytes_.data());
+    const int64_t bytes = row_bytes(tensor->type, slot.cols);
+    pool_.parallel_for(slot.rows, [&](int64_t row, int) {
+      encode_row(tensor->type, weights + slot.offset + row * slot.cols, to + row * bytes,
+                 slot.cols);
+    });
+  }
+  RECKON_ASSIGN(const std::shared_ptr<Model> model, Model::load(file));
+  RECKON_ASSIGN(const kernels::KernelTable* table, kernels::default_table());
+  const int64_t context = std::min(model->config().context_length,
+                                   options_.max_prompt_tokens + options_.max_new_tokens + 1);
+  const int64_t pages = (context + kPagePositions - 1) / kPagePositions;
+  RECKON_ASSIGN(std::unique_ptr<CpuDecoder> decoder,
+                CpuDecoder::create(model, {.n_pages = pages * options_.max_running,
+                                           .kv_type = kernels::KvType::kF16,
+                                           .max_batch_tokens = kBatchTokens,
+                                           .n_threads = pool_.n_threads(),
+                                           .kernels = table}));
+  RECKON_RETURN_IF_ERROR(model->read_weights(table->reads_packed, pool_, {}));
+  RECKON_ASSIGN(engine_,
+                Engine::create(std::move(decoder), tokenizer_, chat_template_,
+                               {.context_length = context, .max_running = options_.max_running}));
+  return {};
+}
+
+Result<std::vector<Rollout>> RolloutEngine::generate(std::span<const RolloutRequest> requests) {
+  RECKON_CHECK(engine_ != nullptr);
+  std::vector<Rollout> rollouts(requests.size());
+  std::string error;
+  auto n_left = static_cast<int64_t>(requests.size());
+  size_t next = 0;
+  int64_t n_in = 0;
+  while (n_left > 0) {
+    // Not all at once: the engine holds a limited number of requests.
+    for (n_in = n_left - static_cast<int64_t>(requests.size() - next);
+         next < requests.size() && n_in < 2 * options_.max_running; ++next, ++n_in) {
+      const RolloutRequest& wanted = requests[next];
+      RECKON_ASSIGN(Request request, chat_request(*tokenizer_, *chat_template_,
+                                                  {{Role::kUser, wanted.question, {}}}, {}));
+      request.sampling.temperature = wanted.temperature;
+      request.sampling.seed = wanted.seed;
+      request.sampling.n_logprobs = wanted.logprobs ? 0 : -1;
+      request.max_tokens = options_.max_new_tokens;
+      rollouts[next].prompt = request.prompt;
+      const Gatherer gatherer{rollouts[next], error, n_left};
+      const auto id = engine_->submit(
+          std::move(request), [gatherer](RequestId, const Event& event) { gatherer.take(event); });
+      if (!id.ok()) return id.error();
+    }
+    engine_->step();
+    if (!error.empty()) return failed("rollouts: " + error);
+  }
+  return rollouts;
+}
+
+}  // namespace reckon::train

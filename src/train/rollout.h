@@ -1,0 +1,76 @@
+// Answers drawn from the weights under training by the engine itself: quantised to Q8_0 in memory,
+// many at once, each question's prompt computed once and shared.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/thread_pool.h"
+#include "engine/engine.h"
+#include "gguf/gguf_file.h"
+#include "tokenizer/chat_template.h"
+#include "train/weights.h"
+
+namespace reckon::train {
+
+struct RolloutOptions {
+  int64_t max_new_tokens = 512;
+  int64_t max_prompt_tokens = 512;
+  int64_t max_running = 64;  // computed at once
+};
+
+struct RolloutRequest {
+  std::string question;
+  uint64_t seed = 0;
+  double temperature = 1.0;  // 0: greedy
+  bool logprobs = false;     // of every token, as the quantised model has them
+};
+
+struct Rollout {
+  std::vector<TokenId> prompt;
+  std::vector<TokenId> tokens;  // generated, the turn's end too
+  std::vector<float> logprobs;  // of tokens, or empty
+  std::string thought;
+  std::string answer;
+  bool thought_closed = false;
+  bool ended = false;  // by the model itself, not by the limit
+  int64_t thought_tokens = 0;
+  int64_t answer_tokens = 0;
+};
+
+class RolloutEngine {
+ public:
+  // base: the model file under training, for metadata and tokenizer; scratch_path: a file that may
+  // be written and removed. pool must outlive this. Errors: kBadFile, kFailed.
+  static Result<std::unique_ptr<RolloutEngine>> create(
+      const GgufFile& base, const WeightLayout& layout, const std::string& chat_template,
+      const std::string& scratch_path, const RolloutOptions& options, ThreadPool& pool);
+
+  // Takes the weights as they are now. Errors: kFailed when they aren't finite or memory is short.
+  Status refresh(const float* weights);
+
+  // One rollout a request, in order; the same whatever is computed beside it. Errors: kUsage for a
+  // prompt that is too long, kFailed.
+  Result<std::vector<Rollout>> generate(std::span<const RolloutRequest> requests);
+
+  const Tokenizer& tokenizer() const { return *tokenizer_; }
+  const ChatTemplate& chat_template() const { return *chat_template_; }
+
+ private:
+  explicit RolloutEngine(ThreadPool& pool) : pool_(pool) {}
+
+  ThreadPool& pool_;
+  RolloutOptions options_;
+  WeightLayout layout_;
+  std::shared_ptr<const Tokenizer> tokenizer_;
+  std::shared_ptr<const ChatTemplate> chat_template_;
+  HugeBuffer file_bytes_;  // a whole GGUF file; its tensors' data is rewritten by refresh()
+  size_t n_file_bytes_ = 0;
+  std::unique_ptr<Engine> engine_;
+};
+
+}  // namespace reckon::train

@@ -1,0 +1,293 @@
+// The run: data, plan, steps, files.
+#include "train/sft.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <limits>
+#include <memory>
+
+#include "base/file.h"
+#include "engine/load.h"
+#include "engine/memory.h"
+#include "model/synth_weights.h"
+#include "train/batch_order.h"
+#include "train/chat_data.h"
+#include "train/checkpoint.h"
+#include "train/run_log.h"
+#include "train/trainer.h"
+
+namespace reckon::train {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr double kNotMeasured = std::numeric_limits<double>::quiet_NaN();
+// What the program itself, the tokenizer and the data take beside the arenas.
+constexpr int64_t kOtherBytes = int64_t{64} << 20;
+
+Status check(const SftOptions& o) {
+  const auto positive = [](const char* name, double value) -> Status {
+    if (value > 0 && std::isfinite(value)) return {};
+    return usage_error(fmt::format("{}: expected a number above 0, found {}", name, value));
+  };
+  if (o.data.empty()) return usage_error("--data: expected at least one file");
+  RECKON_RETURN_IF_ERROR(positive("--batch-tokens", static_cast<double>(o.batch_tokens)));
+  RECKON_RETURN_IF_ERROR(positive("--micro-tokens", static_cast<double>(o.micro_tokens)));
+  RECKON_RETURN_IF_ERROR(positive("--max-tokens", static_cast<double>(o.max_tokens)));
+  RECKON_RETURN_IF_ERROR(positive("--lr", o.learning_rate));
+  RECKON_RETURN_IF_ERROR(positive("--epochs", o.epochs));
+  if (o.patience > 0 && o.held_out.empty()) {
+    return usage_error("--patience: expected --held-out data to watch, found none");
+  }
+  return {};
+}
+
+class SftRun {
+ public:
+  SftRun(const SftOptions& options, const SftCallbacks& callbacks)
+      : options_(options),
+        callbacks_(callbacks),
+        pool_(options.n_threads > 0 ? options.n_threads : physical_core_count()),
+        log_({"step", "tokens", "loss", "gradient_norm", "learning_rate", "tokens_per_second",
+              "held_out_loss"}) {}
+
+  Result<SftResult> run() {
+    RECKON_RETURN_IF_ERROR(check(options_));
+    RECKON_ASSIGN(file_, GgufFile::open(options_.base));
+    RECKON_ASSIGN(const std::shared_ptr<const Model> model, Model::load(file_));
+    RECKON_RETURN_IF_ERROR(read_data(*model));
+    RECKON_RETURN_IF_ERROR(prepare(*model));
+    RECKON_RETURN_IF_ERROR(begin_or_resume());
+    RECKON_RETURN_IF_ERROR(train());
+    return finish();
+  }
+
+ private:
+  Status read_data(const Model& model) {
+    RECKON_ASSIGN(const std::shared_ptr<const Tokenizer> tokenizer, Tokenizer::from_gguf(*file_));
+    LoadOptions load;
+    load.chat_template = options_.chat_template;
+    RECKON_ASSIGN(const std::shared_ptr<const ChatTemplate> chat_template,
+                  choose_chat_template(*file_, load));
+    const ChatDataOptions limits{
+        .max_tokens = std::min(options_.max_tokens, model.config().context_length),
+        .skip_long = options_.skip_long};
+    for (const std::string& path : options_.data) {
+      RECKON_RETURN_IF_ERROR(
+          read_chat_data(path, *tokenizer, *chat_template, limits, pool_, data_));
+    }
+    for (const std::string& path : options_.held_out) {
+      RECKON_RETURN_IF_ERROR(
+          read_chat_data(path, *tokenizer, *chat_template, limits, pool_, held_out_));
+    }
+    if (data_.examples.empty()) return bad_file("--data: expected examples, found none");
+    std::vector<int64_t> lengths;
+    for (const Example& example : data_.examples) {
+      lengths.push_back(computed_tokens(example));
+      longest_ = std::max(longest_, lengths.back());
+    }
+    std::vector<size_t> all;
+    for (const Example& example : held_out_.examples) {
+      longest_ = std::max(longest_, computed_tokens(example));
+      all.push_back(all.size());
+    }
+    held_out_batches_ = pack(held_out_.examples, all, std::max(options_.micro_tokens, longest_));
+    order_ = std::make_unique<BatchOrder>(std::move(lengths), options_.batch_tokens, options_.seed);
+    n_steps_ = options_.n_steps > 0 ? options_.n_steps : order_->count_steps(options_.epochs);
+    return {};
+  }
+
+  Status prepare(const Model& model) {
+    RECKON_ASSIGN(const kernels::KernelTable* table, kernels::default_table());
+    ops_ = std::make_unique<FloatOps>(*table, pool_);
+    RECKON_ASSIGN(const NetworkShape shape, shape_of(model));
+    const NetworkOptions network{.max_tokens = std::max(options_.micro_tokens, longest_),
+                                 .max_document = longest_,
+                                 .recompute = options_.recompute};
+    plan_.memory_bytes = Trainer::memory_bytes(shape, *ops_, network) + kOtherBytes;
+    RECKON_ASSIGN(const int64_t available, available_memory());
+    if (plan_.memory_bytes > available) {
+      return failed(fmt::format("training needs {}, {} are free: fewer --micro-tokens{} need less",
+                                format_bytes(plan_.memory_bytes), format_bytes(available),
+                                options_.recompute ? "" : " or --recompute"));
+    }
+    RECKON_ASSIGN(trainer_, Trainer::create(shape, *ops_, network));
+    RECKON_RETURN_IF_ERROR(
+        read_weights(model, trainer_->store().layout(), pool_, trainer_->store().weights()));
+    plan_.n_parameters = trainer_->store().layout().n_parameters();
+    plan_.n_examples = std::ssize(data_.examples);
+    plan_.n_held_out = std::ssize(held_out_.examples);
+    plan_.n_skipped = data_.n_skipped + held_out_.n_skipped;
+    plan_.n_steps = n_steps_;
+    rate_ = {.peak = options_.learning_rate,
+             .final_share = options_.final_share,
+             .warmup_steps = options_.warmup_steps >= 0 ? options_.warmup_steps
+                                                        : std::max<int64_t>(1, n_steps_ / 50),
+             .n_steps = n_steps_};
+    return {};
+  }
+
+  std::string checkpoint_path() const { return options_.out + ".checkpoint"; }
+  std::string best_path() const { return options_.out + ".best"; }
+
+  std::string fingerprint() const {
+    return fmt::format(
+        "sft steps {} batch {} micro {} max {} lr {} final {} warmup {} betas {} {} epsilon {} "
+        "decay {} clip {} seed {} evaluate {} patience {} examples {} held out {} parameters {}",
+        n_steps_, options_.batch_tokens, options_.micro_tokens, options_.max_tokens,
+        options_.learning_rate, options_.final_share, rate_.warmup_steps, options_.adamw.beta1,
+        options_.adamw.beta2, options_.adamw.epsilon, options_.adamw.weight_decay,
+        options_.adamw.clip_norm, options_.seed, options_.evaluate_every, options_.patience,
+        data_hash(data_), data_hash(held_out_), plan_.n_parameters);
+  }
+
+  // Of the tokens, to tell other data.
+  static std::string data_hash(const ChatData& data) {
+    uint64_t hash = 0;
+    for (const Example& example : data.examples) {
+      for (size_t i = 0; i < example.tokens.size(); ++i) {
+        hash = mix_bits(hash + static_cast<uint64_t>(example.tokens[i]) * 2 +
+                        (example.learned[i] ? 1 : 0) + 1);
+      }
+    }
+    return fmt::format("{} {:016x}", data.examples.size(), hash);
+  }
+
+  Status begin_or_resume() {
+    state_.fingerprint = fingerprint();
+    state_.best_figure = std::numeric_limits<double>::infinity();
+    if (options_.resume && std::filesystem::exists(checkpoint_path())) {
+      RECKON_RETURN_IF_ERROR(read_checkpoint(checkpoint_path(), state_.fingerprint, state_,
+                                             trainer_->store().weights(), trainer_->optimizer()));
+      RECKON_RETURN_IF_ERROR(log_.set(state_.log));
+      order_->go_to({state_.epoch, state_.index});
+    }
+    plan_.first_step = state_.steps_done;
+    if (callbacks_.plan) callbacks_.plan(plan_);
+    return {};
+  }
+
+  Status save() {
+    state_.epoch = order_->place().epoch;
+    state_.index = order_->place().index;
+    state_.log = log_.values();
+    RECKON_RETURN_IF_ERROR(write_checkpoint(checkpoint_path(), state_, trainer_->store().weights(),
+                                            trainer_->optimizer()));
+    return log_.write_csv(options_.out + ".csv");
+  }
+
+  // Notes a held-out loss; whether the run is to end.
+  Result<bool> judge(double loss) {
+    held_out_loss_ = loss;
+    if (loss < state_.best_figure) {
+      state_.best_figure = loss;
+      state_.best_step = state_.steps_done;
+      state_.n_worse = 0;
+      if (options_.patience == 0) return false;
+      RECKON_RETURN_IF_ERROR(write_model(*file_, trainer_->store().layout(),
+                                         trainer_->store().weights(), best_path()));
+      return false;
+    }
+    ++state_.n_worse;
+    return options_.patience > 0 && state_.n_worse >= options_.patience;
+  }
+
+  Status train() {
+    const int64_t evaluate_every =
+        options_.evaluate_every > 0 ? options_.evaluate_every : std::max<int64_t>(1, n_steps_ / 10);
+    const int64_t save_every = options_.checkpoint_every > 0 ? options_.checkpoint_every
+                                                             : std::max<int64_t>(1, n_steps_ / 20);
+    while (state_.steps_done < n_steps_ && !stopped_early_) {
+      const auto started = Clock::now();
+      const std::vector<PackedBatch> batches =
+          pack(data_.examples, order_->next(), std::max(options_.micro_tokens, longest_));
+      const double rate = rate_.at(state_.steps_done);
+      RECKON_ASSIGN(result_, trainer_->step(batches, options_.adamw, rate, state_.steps_done));
+      const double seconds = std::chrono::duration<double>(Clock::now() - started).count();
+      ++state_.steps_done;
+      n_tokens_ += result_.n_tokens;
+      seconds_ += seconds;
+      double evaluated = kNotMeasured;
+      const bool last = state_.steps_done == n_steps_;
+      if (!held_out_batches_.empty() && (state_.steps_done % evaluate_every == 0 || last)) {
+        evaluated = trainer_->evaluate(held_out_batches_);
+        RECKON_ASSIGN(stopped_early_, judge(evaluated));
+      }
+      const double speed = static_cast<double>(result_.n_tokens) / seconds;
+      log_.add({static_cast<double>(state_.steps_done), static_cast<double>(result_.n_tokens),
+                result_.loss, result_.gradient_norm, rate, speed, evaluated});
+      const bool goes_on =
+          !callbacks_.progress ||
+          callbacks_.progress({state_.steps_done, n_steps_, result_.loss, rate,
+                               static_cast<double>(n_tokens_) / seconds_, held_out_loss_});
+      if (!goes_on || (state_.steps_done % save_every == 0 && !last && !stopped_early_)) {
+        RECKON_RETURN_IF_ERROR(save());
+      }
+      if (!goes_on) {
+        return Error{
+            ErrorKind::kInterrupted,
+            fmt::format("stopped after step {}; --resume goes on from there", state_.steps_done)};
+      }
+    }
+    return {};
+  }
+
+  Result<SftResult> finish() {
+    RECKON_RETURN_IF_ERROR(log_.write_csv(options_.out + ".csv"));
+    RECKON_RETURN_IF_ERROR(
+        write_file(options_.out + ".svg", plot_svg(panels_of(log_, {{"loss", "held_out_loss"},
+                                                                    {"gradient_norm"},
+                                                                    {"learning_rate"},
+                                                                    {"tokens_per_second"}}))));
+    std::error_code error;
+    if (stopped_early_) {
+      std::filesystem::rename(best_path(), options_.out, error);
+      if (error) return failed(options_.out + ": can't be written: " + error.message());
+    } else {
+      RECKON_RETURN_IF_ERROR(write_model(*file_, trainer_->store().layout(),
+                                         trainer_->store().weights(), options_.out));
+    }
+    std::filesystem::remove(checkpoint_path(), error);
+    std::filesystem::remove(best_path(), error);
+    return SftResult{
+        .n_steps = state_.steps_done,
+        .stopped_early = stopped_early_,
+        .loss = result_.loss,
+        .held_out_loss = held_out_loss_,
+        .tokens_per_second = seconds_ > 0 ? static_cast<double>(n_tokens_) / seconds_ : 0};
+  }
+
+  const SftOptions& options_;
+  const SftCallbacks& callbacks_;
+  ThreadPool pool_;
+  RunLog log_;
+  std::shared_ptr<const GgufFile> file_;
+  ChatData data_;
+  ChatData held_out_;
+  int64_t longest_ = 1;
+  std::vector<PackedBatch> held_out_batches_;
+  std::unique_ptr<BatchOrder> order_;
+  int64_t n_steps_ = 0;
+  std::unique_ptr<FloatOps> ops_;
+  std::unique_ptr<Trainer> trainer_;
+  SftPlan plan_;
+  LearningRate rate_;
+  RunState state_;
+  StepResult result_;
+  bool stopped_early_ = false;
+  double held_out_loss_ = kNotMeasured;
+  int64_t n_tokens_ = 0;
+  double seconds_ = 0;
+};
+
+}  // namespace
+
+Result<SftResult> run_sft(const SftOptions& options, const SftCallbacks& callbacks) {
+  return SftRun(options, callbacks).run();
+}
+
+}  // namespace reckon::train

@@ -1,0 +1,246 @@
+// The problems' answers and every step of their thoughts, calculated again by other means.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <boost/json/parse.hpp>
+#include <cctype>
+#include <filesystem>
+#include <map>
+#include <set>
+#include <sstream>
+#include <string>
+
+#include "base/file.h"
+#include "eval/arithmetic.h"
+#include "eval/countdown.h"
+#include "eval/off_topic.h"
+#include "eval/problem_set.h"
+#include "eval/scratchpad.h"
+#include "eval/word_problem.h"
+#include "eval/word_templates.h"
+#include "reasoning/answer.h"
+#include "train/expression.h"
+
+namespace reckon::eval {
+namespace {
+
+using testing::HasSubstr;
+
+bool is_worth(const std::string& expression, const std::string& expected) {
+  const auto parsed = train::parse_expression(expression);
+  if (!parsed) return false;
+  const std::string value = parsed->value.denominator == 1
+                                ? std::to_string(parsed->value.numerator)
+                                : std::to_string(parsed->value.numerator) + "/" +
+                                      std::to_string(parsed->value.denominator);
+  return value == expected;
+}
+
+TEST(Scratchpad, EndsInTheResult) {
+  Random random(1);
+  for (int i = 0; i < 3000; ++i) {
+    const int64_t a = random.between(-1, 1) < 0 ? -random.number(6) : random.number(6);
+    const int64_t b = random.between(-1, 1) < 0 ? -random.number(3) : random.number(3);
+    for (const char operation : {'+', '-', '*'}) {
+      Scratchpad work(random);
+      const int64_t result = work.apply(operation, a, b);
+      EXPECT_EQ(result, operation == '+' ? a + b : operation == '-' ? a - b : a * b);
+      const std::string text = work.take();
+      const size_t from = text.find_last_of("=\n");
+      EXPECT_EQ(text.substr(from == std::string::npos ? 0 : from + 1), std::to_string(result))
+          << text;
+    }
+    Scratchpad work(random);
+    EXPECT_EQ(work.divide(a * b, b), a);
+    EXPECT_THAT(work.take(), testing::EndsWith(std::to_string(a)));
+  }
+}
+
+TEST(Scratchpad, LooksAsDescribed) {
+  Random random(1);
+  Scratchpad work(random);
+  work.add(347, 26);
+  EXPECT_EQ(work.take(), "347+026: 76:13 42:07 30:03 =373");
+  work.subtract(26, 347);
+  EXPECT_EQ(work.take(), "26-347=-(347-26)\n347-026: 76:01 42:02 30:03 =321\n-321");
+  work.subtract(1000, 1);
+  EXPECT_EQ(work.take(), "1000-0001: 01:19 00:19 00:19 10:00 =999");
+  work.multiply(347, 26);
+  EXPECT_EQ(work.take(),
+            "347*6: 42:42 24:28 18:20 =2082\n347*20: 14:14 08:09 06:06 =6940\n"
+            "2082+6940: 20:02 84:12 09:10 26:09 =9022");
+}
+
+// Every "x op y=z" of a thought holds, but for what "wait" takes back.
+TEST(Scratchpad, EveryEquationHolds) {
+  Random random(5);
+  for (int i = 0; i < 2000; ++i) {
+    const Problem problem = make_expression(random);
+    std::istringstream lines(problem.thought);
+    for (std::string line; std::getline(lines, line);) {
+      if (line.find(':') != std::string::npos || line.find('=') == std::string::npos) continue;
+      const size_t equals = line.find('=');
+      const auto left = train::parse_expression(line.substr(0, equals));
+      const auto right = train::parse_expression(line.substr(equals + 1));
+      ASSERT_TRUE(left && right) << line;
+      EXPECT_EQ(left->value.numerator, right->value.numerator) << line;
+    }
+  }
+}
+
+TEST(Arithmetic, AnswersAreRight) {
+  Random random(2);
+  for (int i = 0; i < 3000; ++i) {
+    for (const auto make :
+         {make_sum, make_difference, make_product, make_division, make_negative, make_expression}) {
+      const Problem problem = make(random);
+      EXPECT_TRUE(is_worth(problem.content, problem.answer)) << problem.question;
+      EXPECT_FALSE(problem.thought.empty());
+    }
+    const Problem percent = make_percent(random);
+    const size_t sign = percent.content.find("% of ");
+    EXPECT_TRUE(
+        is_worth(percent.content.substr(0, sign) + "*" + percent.content.substr(sign + 5) + "/100",
+                 percent.answer))
+        << percent.content;
+    const Problem fraction = make_fraction(random);
+    std::string value = fraction.content;
+    if (const size_t of = value.find(" of "); of != std::string::npos) value.replace(of, 4, "*");
+    if (value.starts_with("simplify ")) value.erase(0, 9);
+    EXPECT_TRUE(is_worth(value, fraction.answer)) << fraction.content << " " << fraction.answer;
+  }
+}
+
+TEST(Countdown, ExpressionsAreRightAndMostPuzzlesAreSolved) {
+  Random random(3);
+  std::map<int, int> solved;
+  for (const int n : {3, 4}) {
+    for (int i = 0; i < 300; ++i) {
+      const Problem problem = make_countdown(random, n);
+      EXPECT_TRUE(countdown_solvable(problem.numbers, problem.target));
+      if (problem.answer.empty()) continue;
+      ++solved[n];
+      const auto expression = train::parse_expression(problem.answer);
+      ASSERT_TRUE(expression) << problem.answer;
+      EXPECT_EQ(expression->value.numerator, problem.target) << problem.answer;
+      std::vector<int64_t> used = expression->numbers;
+      std::vector<int64_t> given = problem.numbers;
+      std::ranges::sort(used);
+      std::ranges::sort(given);
+      EXPECT_EQ(used, given) << problem.answer;
+      EXPECT_THAT(problem.thought, testing::EndsWith(" yes"));
+    }
+  }
+  EXPECT_GT(solved[3], 285);  // 98.7 % of 300 when measured
+  EXPECT_GT(solved[4], 180);  // 69 %
+}
+
+TEST(Countdown, WhatCannotBeSolvedIsNot) {
+  EXPECT_FALSE(countdown_solvable({1, 1, 1}, 99));
+  EXPECT_FALSE(work_out_countdown({1, 1, 1}, 99, 100));
+  EXPECT_TRUE(countdown_solvable({25, 7, 3}, 54));
+  EXPECT_EQ(work_out_countdown({25, 7, 3}, 54, 100)->expression, "(25-7)*3");
+}
+
+TEST(WordProblems, HeldOutStoriesShareNeitherWordsNorThings) {
+  EXPECT_GE(count_held_out_templates(), 40);
+  std::string training;
+  for (const WordTemplate& story : training_templates())
+    training += std::string(story.story) + "\n";
+  for (const WordTemplate& story : held_out_templates()) {
+    // No story of training with other numbers, and a word of its own.
+    EXPECT_EQ(training.find(story.story), std::string::npos);
+    std::istringstream words{std::string(story.story)};
+    bool has_own_word = false;
+    for (std::string word; words >> word;) {
+      while (!word.empty() && std::ispunct(static_cast<unsigned char>(word.back())) != 0) {
+        word.pop_back();
+      }
+      if (word.size() > 4 && word.find('{') == std::string::npos &&
+          training.find(word) == std::string::npos) {
+        has_own_word = true;
+      }
+    }
+    EXPECT_TRUE(has_own_word) << story.story;
+  }
+}
+
+TEST(WordProblems, NumbersMakeSense) {
+  Random random(4);
+  for (int i = 0; i < 5000; ++i) {
+    const Problem problem = make_word_problem(random, i % 2 == 0);
+    EXPECT_EQ(problem.question.find('{'), std::string::npos) << problem.question;
+    EXPECT_GE(std::stoll(problem.answer), 1) << problem.question << problem.thought;
+    const Problem unit = make_unit(random);
+    EXPECT_GE(std::stoll(unit.answer), 1);
+    const Problem comparison = make_comparison(random);
+    EXPECT_FALSE(comparison.thought.empty());
+  }
+}
+
+TEST(OffTopic, HeldOutQuestionsAreNeverMadeForTraining) {
+  const auto questions = held_out_off_topic();
+  EXPECT_EQ(questions.size(), 200u);
+  const std::set<std::string_view> held_out(questions.begin(), questions.end());
+  EXPECT_EQ(held_out.size(), 200u);
+  Random random(6);
+  for (int i = 0; i < 20000; ++i) {
+    EXPECT_EQ(held_out.count(make_off_topic(random).question), 0u);
+  }
+}
+
+class ProblemSet : public testing::Test {
+ protected:
+  std::string path(const char* name) {
+    return (std::filesystem::path(testing::TempDir()) / name).string();
+  }
+  std::vector<boost::json::object> read(const std::string& path) {
+    std::vector<boost::json::object> lines;
+    std::istringstream text(*read_file(path, 1u << 30));
+    for (std::string line; std::getline(text, line);) {
+      lines.push_back(boost::json::parse(line).as_object());
+    }
+    return lines;
+  }
+};
+
+TEST_F(ProblemSet, TheSameSeedGivesTheSameFile) {
+  ASSERT_TRUE(write_problems({.count = 500, .seed = 9}, path("a.jsonl")).ok());
+  ASSERT_TRUE(write_problems({.count = 500, .seed = 9}, path("b.jsonl")).ok());
+  ASSERT_TRUE(write_problems({.count = 500, .seed = 10}, path("c.jsonl")).ok());
+  EXPECT_EQ(*read_file(path("a.jsonl"), 1 << 24), *read_file(path("b.jsonl"), 1 << 24));
+  EXPECT_NE(*read_file(path("a.jsonl"), 1 << 24), *read_file(path("c.jsonl"), 1 << 24));
+}
+
+TEST_F(ProblemSet, TrainingAndHeldOutAreApart) {
+  ASSERT_TRUE(write_problems({.count = 4000, .seed = 1}, path("train.jsonl")).ok());
+  ASSERT_TRUE(write_problems({.held_out = true, .count = 60, .seed = 2}, path("held.jsonl")).ok());
+  std::set<std::string> trained;
+  int n_direct = 0;
+  for (const auto& line : read(path("train.jsonl"))) {
+    trained.insert(std::string(line.at("question").as_string()));
+    const auto& assistant = line.at("messages").as_array().at(1).as_object();
+    n_direct += assistant.contains("reasoning_content") ? 0 : 1;
+  }
+  EXPECT_GT(n_direct, 300);
+  EXPECT_LT(n_direct, 500);
+  std::map<std::string, int> counts;
+  for (const auto& line : read(path("held.jsonl"))) {
+    ++counts[std::string(line.at("kind").as_string())];
+    EXPECT_EQ(trained.count(std::string(line.at("question").as_string())), 0u);
+  }
+  EXPECT_EQ(counts.size(), all_kinds().size());
+  for (const auto& [kind, count] : counts) EXPECT_EQ(count, kind == "off_topic" ? 200 : 60) << kind;
+}
+
+TEST_F(ProblemSet, RefusesWhatCannotBe) {
+  const auto status = write_problems({.count = 1, .kinds = {"poem"}}, path("d.jsonl"));
+  ASSERT_FALSE(status.ok());
+  EXPECT_THAT(status.error().message, HasSubstr("\"poem\""));
+  EXPECT_FALSE(write_problems({.count = 0}, path("d.jsonl")).ok());
+  EXPECT_FALSE(write_problems({.count = 1}, "/nonexistent/d.jsonl").ok());
+  EXPECT_FALSE(std::filesystem::exists(path("d.jsonl")));
+}
+
+}  // namespace
+}  // namespace reckon::eval

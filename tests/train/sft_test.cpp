@@ -1,0 +1,262 @@
+// Whole runs on a tiny model: the same file again, after a stop, after a kill; what is refused and
+// what its errors name.
+#include "train/sft.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "base/file.h"
+#include "engine/load.h"
+#include "model/synth.h"
+#include "train/chat_data.h"
+#include "train/init_model.h"
+
+namespace reckon::train {
+namespace {
+
+class Sft : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = ::testing::TempDir() + "sft_" + std::to_string(::getpid());
+    std::filesystem::create_directories(folder_);
+    ThreadPool pool(1);
+    SynthOptions synth;
+    synth.type = *parse_synth_type("f32");
+    ASSERT_TRUE(
+        write_synth_model(*find_synth_shape("tiny-qwen"), synth, path("tok.gguf"), pool).ok());
+    int64_t n_parameters = 0;
+    const Status made = write_initial_model({.tokenizer = path("tok.gguf"),
+                                             .name = "tiny",
+                                             .d_model = 32,
+                                             .n_layers = 2,
+                                             .n_heads = 2,
+                                             .n_kv_heads = 1,
+                                             .ffn_dim = 64,
+                                             .context_length = 256,
+                                             .seed = 7},
+                                            path("base.gguf"), pool, n_parameters);
+    ASSERT_TRUE(made.ok()) << made.error().message;
+    std::string lines;
+    for (int i = 0; i < 60; ++i) {
+      lines += R"({"messages":[{"role":"user","content":"What is )" + std::to_string(i) +
+               R"( + 1?"},{"role":"assistant","content":")" + std::to_string(i + 1) +
+               R"(","reasoning_content":"one more"}]})" + "\n";
+    }
+    write("data.jsonl", lines);
+    write("held.jsonl", lines.substr(0, lines.find('\n')));
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  std::string path(const std::string& name) const { return folder_ + "/" + name; }
+  void write(const std::string& name, const std::string& text) const {
+    ASSERT_TRUE(write_file(path(name), text).ok());
+  }
+  std::string bytes(const std::string& name) const {
+    return read_file(path(name), 1 << 26).ok() ? *read_file(path(name), 1 << 26) : "";
+  }
+  SftOptions options(const std::string& out) const {
+    SftOptions o;
+    o.base = path("base.gguf");
+    o.data = {path("data.jsonl")};
+    o.out = path(out);
+    o.n_steps = 12;
+    o.batch_tokens = 256;
+    o.micro_tokens = 128;
+    o.max_tokens = 128;
+    o.learning_rate = 3e-3;
+    o.checkpoint_every = 4;
+    o.n_threads = 1;
+    return o;
+  }
+  Error error_of(const SftOptions& o) const {
+    const auto result = run_sft(o, {});
+    EXPECT_FALSE(result.ok());
+    return result.ok() ? Error{} : result.error();
+  }
+
+  std::string folder_;
+};
+
+TEST_F(Sft, LearnsAndAnotherRunOnOtherThreadsGivesTheSameFile) {
+  SftOptions o = options("a.gguf");
+  o.held_out = {path("held.jsonl")};
+  double first_loss = 0;
+  const auto a = run_sft(o, {.plan = {}, .progress = [&](const SftProgress& p) {
+                               if (p.step == 1) first_loss = p.loss;
+                               return true;
+                             }});
+  ASSERT_TRUE(a.ok()) << a.error().message;
+  EXPECT_LT(a->loss, 0.85 * first_loss);
+  EXPECT_TRUE(std::isfinite(a->held_out_loss));
+  o.out = path("b.gguf");
+  o.n_threads = 3;
+  ASSERT_TRUE(run_sft(o, {}).ok());
+  EXPECT_EQ(bytes("a.gguf"), bytes("b.gguf"));
+  EXPECT_NE(bytes("a.gguf").size(), 0u);
+  const std::string csv = bytes("a.gguf.csv");
+  EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 13);
+  EXPECT_TRUE(bytes("a.gguf.svg").starts_with("<svg"));
+  EXPECT_FALSE(std::filesystem::exists(path("a.gguf.checkpoint")));
+  // And it loads.
+  LoadOptions load;
+  load.context_length = 128;
+  load.n_threads = 1;
+  EXPECT_TRUE(load_engine(path("a.gguf"), load).ok());
+}
+
+TEST_F(Sft, ResumedAfterStopsAndKillsIsTheSameFile) {
+  ASSERT_TRUE(run_sft(options("whole.gguf"), {}).ok());
+  SftOptions o = options("cut.gguf");
+  o.resume = true;
+  // Stopped politely after step 3: a checkpoint is written there.
+  const auto stopped =
+      run_sft(o, {.plan = {}, .progress = [](const SftProgress& p) { return p.step != 3; }});
+  ASSERT_FALSE(stopped.ok());
+  EXPECT_EQ(stopped.error().kind, ErrorKind::kInterrupted);
+  // Killed after steps 6 and 9: it goes on from the checkpoints of steps 3 and 8.
+  for (const int64_t last : {6, 9}) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      (void)run_sft(o, {.plan = {}, .progress = [&](const SftProgress& p) {
+                          if (p.step == last) ::raise(SIGKILL);
+                          return true;
+                        }});
+      ::_exit(0);
+    }
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    EXPECT_TRUE(WIFSIGNALED(status));
+  }
+  int64_t first = -1;
+  ASSERT_TRUE(
+      run_sft(o, {.plan = [&](const SftPlan& p) { first = p.first_step; }, .progress = {}}).ok());
+  EXPECT_EQ(first, 8);
+  EXPECT_EQ(bytes("whole.gguf"), bytes("cut.gguf"));
+  const std::string csv = bytes("cut.gguf.csv");
+  EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 13);
+}
+
+TEST_F(Sft, ResumingWithOtherSettingsOrADamagedCheckpointIsRefused) {
+  SftOptions o = options("x.gguf");
+  (void)run_sft(o, {.plan = {}, .progress = [](const SftProgress& p) { return p.step != 5; }});
+  o.resume = true;
+  o.learning_rate = 1e-3;
+  EXPECT_EQ(error_of(o).kind, ErrorKind::kUsage);
+  const std::string checkpoint = bytes("x.gguf.checkpoint");
+  write("x.gguf.checkpoint", checkpoint.substr(0, checkpoint.size() / 2));
+  o.learning_rate = 3e-3;
+  EXPECT_EQ(error_of(o).kind, ErrorKind::kBadFile);
+}
+
+TEST_F(Sft, BadLinesAreErrorsThatNameThem) {
+  const std::string good = bytes("held.jsonl") + "\n";
+  const std::pair<const char*, const char*> cases[] = {
+      {"{", ":3"},
+      {"[]", "expected a JSON object"},
+      {"{}", "messages"},
+      {R"({"messages":[]})", "messages"},
+      {R"({"messages":[{"role":"user"}]})", "content"},
+      {R"({"messages":[{"role":"owl","content":"hoo"}]})", "owl"},
+      {R"({"messages":[{"role":"user","content":"hoo"}]})", "assistant"},
+      {R"({"messages":[{"role":"assistant","content":"a","reasoning_content":3}]})", "reasoning"},
+      {"{\"messages\":[{\"role\":\"user\",\"content\":\"\xff\"}]}", ":3"},
+  };
+  for (const auto& [line, named] : cases) {
+    write("bad.jsonl", good + "\n" + line + "\n");
+    SftOptions o = options("x.gguf");
+    o.data = {path("bad.jsonl")};
+    const Error error = error_of(o);
+    EXPECT_EQ(error.kind, ErrorKind::kBadFile) << line;
+    EXPECT_NE(error.message.find("bad.jsonl:3"), std::string::npos) << error.message;
+    EXPECT_NE(error.message.find(named), std::string::npos) << error.message;
+  }
+  EXPECT_FALSE(std::filesystem::exists(path("x.gguf")));
+}
+
+TEST_F(Sft, LongExamplesAreErrorsOrLeftOut) {
+  SftOptions o = options("x.gguf");
+  o.max_tokens = 20;
+  EXPECT_NE(error_of(o).message.find("data.jsonl:1: expected at most 20 tokens"),
+            std::string::npos);
+  o.skip_long = true;
+  EXPECT_EQ(error_of(o).kind, ErrorKind::kBadFile);  // nothing is left
+}
+
+TEST_F(Sft, DivergenceStopsWithItsNumbers) {
+  SftOptions o = options("x.gguf");
+  o.learning_rate = 1e30;
+  o.adamw.clip_norm = 0;
+  o.warmup_steps = 0;
+  const Error error = error_of(o);
+  EXPECT_EQ(error.kind, ErrorKind::kFailed);
+  EXPECT_NE(error.message.find("diverged"), std::string::npos) << error.message;
+  EXPECT_FALSE(std::filesystem::exists(path("x.gguf")));
+}
+
+TEST_F(Sft, EarlyStopKeepsTheBest) {
+  SftOptions o = options("x.gguf");
+  o.held_out = {path("held.jsonl")};
+  o.evaluate_every = 1;
+  o.patience = 2;
+  o.n_steps = 200;
+  o.learning_rate = 0.05;
+  std::vector<double> seen;
+  const auto result = run_sft(o, {.plan = {}, .progress = [&](const SftProgress& p) {
+                                    seen.push_back(p.held_out_loss);
+                                    return true;
+                                  }});
+  ASSERT_TRUE(result.ok()) << result.error().message;
+  EXPECT_TRUE(result->stopped_early);
+  EXPECT_LT(result->n_steps, 200);
+  EXPECT_EQ(std::ranges::min_element(seen) - seen.begin(), std::ssize(seen) - 3);
+  EXPECT_TRUE(std::filesystem::exists(path("x.gguf")));
+  EXPECT_FALSE(std::filesystem::exists(path("x.gguf.best")));
+}
+
+TEST_F(Sft, OptionsThatMakeNoSenseAreUsageErrors) {
+  SftOptions o = options("x.gguf");
+  o.batch_tokens = 0;
+  EXPECT_EQ(error_of(o).kind, ErrorKind::kUsage);
+  o = options("x.gguf");
+  o.learning_rate = std::nan("");
+  EXPECT_EQ(error_of(o).kind, ErrorKind::kUsage);
+  o = options("x.gguf");
+  o.patience = 3;
+  EXPECT_EQ(error_of(o).kind, ErrorKind::kUsage);
+  o = options("x.gguf");
+  o.micro_tokens = int64_t{1} << 40;
+  EXPECT_EQ(error_of(o).kind, ErrorKind::kFailed);  // and nothing was allocated
+}
+
+// The learned tokens are the assistant's own, its end of turn among them.
+TEST_F(Sft, LossFallsOnTheAssistantAlone) {
+  const auto file = GgufFile::open(path("base.gguf"));
+  const auto tokenizer = Tokenizer::from_gguf(**file);
+  const auto chat_template = choose_chat_template(**file, {});
+  ThreadPool pool(1);
+  ChatData data;
+  ASSERT_TRUE(read_chat_data(path("held.jsonl"), **tokenizer, **chat_template,
+                             {.max_tokens = 256, .skip_long = false}, pool, data)
+                  .ok());
+  ASSERT_EQ(data.examples.size(), 1u);
+  const Example& example = data.examples[0];
+  std::vector<TokenId> learned;
+  std::vector<TokenId> given;
+  for (size_t i = 0; i < example.tokens.size(); ++i) {
+    (example.learned[i] ? learned : given).push_back(example.tokens[i]);
+  }
+  EXPECT_EQ(learned.back(), (*tokenizer)->eos());
+  learned.pop_back();
+  EXPECT_EQ((*tokenizer)->decode(learned), "one more\n</think>\n\n1");
+  EXPECT_NE((*tokenizer)->decode(given).find("What is 0 + 1?"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace reckon::train

@@ -111,7 +111,6 @@ Access::Verdict Access::judge(const HttpRequest& request) const {
   const bool opens_page = request.header("sec-fetch-mode") == "navigate" &&
                           (request.method == "GET" || request.method == "HEAD");
   return {.allowed = true, .cross_site = foreign && !opens_page};
-};
 }
 
 }  // namespace reckon::server

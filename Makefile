@@ -107,6 +107,13 @@ tidy: ## the short clang-tidy list, as errors
 	run-clang-tidy-19 -quiet -j $(JOBS) -p build/dev '$(CURDIR)/src/.*\.cpp$$' > build/tidy.log 2>&1 \
 	  || { grep -E 'warning:|error:' -A 4 build/tidy.log; false; }
 
+.PHONY: page page-check
+NPM_CI = npm ci --ignore-scripts --no-audit --no-fund --prefer-offline --loglevel=error
+page: page-check ## the page's tests in Chromium (package chromium), after page-check
+	cd web && $(NPM_CI) && npm test
+page-check: ## web/dist is, byte by byte, what its sources give
+	sh tools/check_page.sh
+
 .PHONY: help
 help:
 	@sed -n 's/^\([a-z0-9 -]*\):.*## \(.*\)/\1: \2/p' $(MAKEFILE_LIST)

@@ -37,6 +37,12 @@ function(reckon_install_compressed source destination)
 endfunction()
 reckon_install_compressed(${packaged}/changelog ${doc_dir})
 
+# The server for systemd and for a desktop's menu; its manual.
+install(FILES ${PROJECT_SOURCE_DIR}/packaging/reckon.service DESTINATION lib/systemd/system)
+install(FILES ${PROJECT_SOURCE_DIR}/packaging/reckon.desktop
+  DESTINATION ${CMAKE_INSTALL_DATADIR}/applications)
+install(FILES ${PROJECT_SOURCE_DIR}/docs/server.md DESTINATION ${doc_dir})
+
 install(TARGETS reckon RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 
 set(CPACK_GENERATOR DEB)

@@ -81,6 +81,7 @@ Program::Program()
   add_quantize_command(*this);
   add_synth_command(*this);
   add_train_command(*this);
+  add_merge_command(*this);
   add_perplexity_command(*this);
   add_bench_command(*this);
   add_version_command(*this);

@@ -34,6 +34,7 @@ void add_convert_command(Program& program);
 void add_quantize_command(Program& program);
 void add_synth_command(Program& program);
 void add_train_command(Program& program);
+void add_merge_command(Program& program);
 void add_perplexity_command(Program& program);
 void add_bench_command(Program& program);
 void add_version_command(Program& program);

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/thread_pool.h"
 #include "cli/interrupts.h"
@@ -13,6 +14,7 @@
 #include "cli/progress.h"
 #include "cli/train_stage.h"
 #include "engine/memory.h"
+#include "train/adapter_file.h"
 #include "train/init_model.h"
 #include "train/sft.h"
 
@@ -45,7 +47,21 @@ void tell_plan(const train::SftPlan& plan) {
   err().flush();
 }
 
-Status run_sft_command(const train::SftOptions& options) {
+struct SftCommandOptions : train::SftOptions {
+  int64_t lora_rank = 0;
+  double lora_alpha = 0;
+  std::string lora_targets = "all";
+};
+
+Status run_sft_command(const SftCommandOptions& given) {
+  train::SftOptions options = given;
+  if (given.lora_rank != 0) {
+    options.lora = true;
+    options.lora_shape.rank = given.lora_rank;
+    options.lora_shape.alpha =
+        given.lora_alpha > 0 ? given.lora_alpha : 2 * static_cast<double>(given.lora_rank);
+    RECKON_RETURN_IF_ERROR(train::parse_lora_targets(given.lora_targets, options.lora_shape));
+  }
   const PollsForInterrupts interrupts;
   Progress progress("training");
   const train::SftCallbacks callbacks{
@@ -127,7 +143,7 @@ void add_sft_training_options(CLI::App& command, train::SftOptions& o) {
 }
 
 void add_sft(Program& program, CLI::App& parent) {
-  auto o = std::make_shared<train::SftOptions>();
+  auto o = std::make_shared<SftCommandOptions>();
   CLI::App* command =
       add_stage(program, parent, "sft", "Train on conversations (JSON lines)", o, run_sft_command);
   command->add_option("-m,--model", o->base, "The model file to begin with")
@@ -147,7 +163,35 @@ void add_sft(Program& program, CLI::App& parent) {
   command->add_option("--chat-template", o->chat_template, "Another than the model file's own")
       ->type_name("NAME");
   add_sft_training_options(*command, *o);
+  command
+      ->add_option("--lora", o->lora_rank,
+                   "Train low-rank adapters of this rank on the model as it is (quantised too); "
+                   "--out is then an adapter (GGUF)")
+      ->type_name("RANK");
+  command
+      ->add_option("--lora-alpha", o->lora_alpha, "Their scale times the rank; 0: twice the rank")
+      ->type_name("X")
+      ->capture_default_str();
+  command->add_option("--lora-targets", o->lora_targets, "all, or some of q,k,v,o,gate,up,down")
+      ->type_name("LIST")
+      ->capture_default_str();
+  command->add_option("--peft", o->peft, "Write the adapter as a PEFT folder as well")
+      ->type_name("FOLDER");
   add_thread_option(*command, o->n_threads);
+}
+
+struct MergeOptions {
+  std::string base;
+  std::vector<std::string> adapters;
+  std::string out;
+  int n_threads = 0;
+};
+
+Status run_merge(const MergeOptions& options) {
+  ThreadPool pool(options.n_threads == 0 ? physical_core_count() : options.n_threads);
+  RECKON_RETURN_IF_ERROR(train::merge_adapter(options.base, options.adapters, options.out, pool));
+  out().write(fmt::format("{}: merged\n", options.out));
+  return {};
 }
 
 struct RerunOptions {
@@ -180,6 +224,19 @@ void add_train_command(Program& program) {
   add_sft(program, *train);
   add_grpo_stage(program, *train);
   add_rerun(program, *train);
+}
+
+void add_merge_command(Program& program) {
+  auto o = std::make_shared<MergeOptions>();
+  CLI::App* command =
+      add_command(program, "merge", "Write a model file with adapters added to its weights",
+                  "Examples:\n  reckon merge base.gguf adapter.gguf -o merged.gguf", o, run_merge);
+  command->add_option("BASE", o->base, "The model file")->required();
+  command->add_option("ADAPTER", o->adapters, "Adapters: GGUF files or PEFT folders")->required();
+  command->add_option("-o,--output", o->out, "The file to write; appears whole or not at all")
+      ->type_name("FILE")
+      ->required();
+  add_thread_option(*command, o->n_threads);
 }
 
 }  // namespace reckon::cli

@@ -175,10 +175,12 @@ Status rerun_lock(const std::string& lock_path, const std::string& out_path) {
   RECKON_ASSIGN(const Lock lock, read_lock(lock_path));
   Program program;
   const CLI::App* train = program.app.get_subcommand("train");
-  const CLI::App* stage = train->get_subcommand_no_throw(lock.stage);
-  if (stage == nullptr || lock.stage == "rerun") {
+  const std::vector<const CLI::App*> found = train->get_subcommands(
+      [&](const CLI::App* command) { return command->get_name() == lock.stage; });
+  if (found.empty() || lock.stage == "rerun") {
     return bad_file(lock_path + ": expected a stage of reckon train, found " + excerpt(lock.stage));
   }
+  const CLI::App* stage = found.front();
   std::vector<std::string> arguments = {"train", lock.stage, "--out", out_path};
   for (const auto& [name, values] : lock.object.at("settings").get_object()) {
     const CLI::Option* option = stage->get_option_no_throw("--" + std::string(name));

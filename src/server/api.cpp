@@ -168,8 +168,8 @@ void start_answer(ApiContext& context, const Call& call, GenerateSpec spec, Answ
              [&context, call, spec = std::move(spec), plan = std::move(plan),
               make_writer = std::move(make_writer)](std::shared_ptr<HostLease> lease) {
                const Engine& engine = (*lease)->engine();
-               ApiResult<std::vector<Request>> requests =
-                   build_requests(spec, engine, call.key == nullptr ? 0 : call.key->cache_salt);
+               ApiResult<std::vector<Request>> requests = build_requests(
+                   spec, engine, call.key == nullptr ? 0 : call.key->cache_salt, context.grammars);
                if (!requests.ok()) {
                  reply_error(call, requests.error());
                  return;

@@ -34,6 +34,7 @@ struct ApiContext {
   std::shared_ptr<ApiKeys> keys;  // null: nobody needs one
   Metrics metrics;
   RunningAnswers running;
+  GrammarCache grammars;
   std::atomic<bool> stopping{false};
   std::function<void(const std::string&)> log;
   int64_t started_at_s = 0;

@@ -36,8 +36,11 @@ Generation::Generation(AnswerServices& services, HostLease host, Options options
       format_(host_->engine().chat_template() == nullptr
                   ? ToolFormat::kR1
                   : tool_format(host_->engine().chat_template()->name())),
-      writer_(std::move(writer)) {
+      writer_(std::move(writer)) {}
+
+void Generation::on_queued() {
   ++services_.metrics.answers_started;
+  writer_->begin();
 }
 
 Generation::~Generation() { services_.running.remove(options_.id); }
@@ -136,9 +139,22 @@ void Generation::finish(size_t choice, const FinishedEvent& event) {
   }
 }
 
+void Generation::stop() {
+  stopped_ = true;
+  host_->cancel(shared_from_this());
+}
+
 void Generation::on_refused(const ApiError& error) {
   services_.running.remove(options_.id);
+  ++services_.metrics.answers_cancelled;
   log("refused", totals_);
+  if (stopped_) {
+    for (size_t i = 0; i < options_.n_choices * options_.n_paths; ++i) {
+      writer_->choice_end(i, {.reason = FinishReason::kCancelled, .usage = {}, .timings = {}});
+    }
+    writer_->done(totals_);
+    return;
+  }
   writer_->fail(error);
 }
 
@@ -230,6 +246,16 @@ Result<std::vector<Request>> prompts_of(const GenerateSpec& spec, const Engine& 
   return requests;
 }
 
+Result<std::shared_ptr<const Grammar>> constraint_of(const GenerateSpec& spec, const Engine& engine,
+                                                     GrammarCache& grammars) {
+  if (!spec.grammar.empty()) return grammars.gbnf(spec.grammar);
+  if (!spec.schema.is_null()) return grammars.schema(spec.schema);
+  if (!spec.must_call || engine.chat_template() == nullptr) {
+    return std::shared_ptr<const Grammar>();
+  }
+  return grammars.tool_call(spec.tools, tool_format(engine.chat_template()->name()));
+}
+
 // Models that don't think have nothing to limit: a client may say how much all the same.
 void set_thinking(const GenerateSpec& spec, const Engine& engine, Request& request) {
   if (spec.effort) apply_effort(*spec.effort, engine.context_length(), request);
@@ -244,7 +270,7 @@ void set_thinking(const GenerateSpec& spec, const Engine& engine, Request& reque
 }  // namespace
 
 ApiResult<std::vector<Request>> build_requests(const GenerateSpec& spec, const Engine& engine,
-                                               uint64_t cache_salt) {
+                                               uint64_t cache_salt, GrammarCache& grammars) {
   if (spec.context_wanted && *spec.context_wanted > engine.context_length()) {
     return bad_field("options.num_ctx", fmt::format("expected at most {}, found {}",
                                                     engine.context_length(), *spec.context_wanted));
@@ -252,6 +278,11 @@ ApiResult<std::vector<Request>> build_requests(const GenerateSpec& spec, const E
   Result<std::vector<Request>> prompts = prompts_of(spec, engine);
   if (!prompts.ok()) return from_error(prompts.error());
   const SamplingParams sampling = sampling_of(spec.sampling, engine);
+  Result<std::shared_ptr<const Grammar>> constraint = constraint_of(spec, engine, grammars);
+  if (!constraint.ok()) {
+    return bad_field(spec.format_field.empty() ? "tools" : spec.format_field,
+                     constraint.error().message);
+  }
   std::vector<Request> requests;
   for (const Request& prompt : *prompts) {
     for (int64_t i = 0; i < spec.n; ++i) {
@@ -271,6 +302,7 @@ ApiResult<std::vector<Request>> build_requests(const GenerateSpec& spec, const E
       if (request.thinking != ThinkingStart::kPlain) set_thinking(spec, engine, request);
       request.stop = spec.stop;
       request.paths = spec.paths;
+      request.constraint = *constraint;
       request.cache_salt = cache_salt;
       const Status status = engine.check(request);
       if (!status.ok()) return from_error(status.error());

@@ -19,6 +19,7 @@
 #include "reasoning/tool_calls.h"
 #include "sampling/sampling_params.h"
 #include "server/api_keys.h"
+#include "server/grammars.h"
 #include "server/metrics.h"
 #include "server/model_host.h"
 #include "tokenizer/chat_template.h"
@@ -47,6 +48,10 @@ struct GenerateSpec {
 
   boost::json::array tools;  // as OpenAI writes them; empty: none may be called
   bool must_call = false;    // one of them
+  // What the answer must be: a schema, or a grammar in GBNF; null and empty: anything.
+  boost::json::value schema;
+  std::string grammar;
+  std::string format_field;  // of the two above, for errors
 
   SamplingWishes sampling;
   int64_t n = 1;
@@ -138,10 +143,12 @@ class Generation final : public Work {
              std::unique_ptr<AnswerWriter> writer);
   ~Generation() override;
 
-  void on_queued() override { writer_->begin(); }
+  void on_queued() override;
   void on_event(size_t choice, const Event& event) override;
   void on_refused(const ApiError& error) override;
 
+  // A client's wish: it ends like an answer that is over.
+  void stop();
   const Options& options() const { return options_; }
   ModelHost& host() const { return *host_; }
 
@@ -168,12 +175,13 @@ class Generation final : public Work {
   AnswerTotals totals_;
   std::string error_;
   bool cancelled_ = false;
+  std::atomic<bool> stopped_{false};
 };
 
 // The engine's requests for a spec: prompts rendered and tokenised, in the order of prompts, n of
 // each. Errors: 400.
 ApiResult<std::vector<Request>> build_requests(const GenerateSpec& spec, const Engine& engine,
-                                               uint64_t cache_salt);
+                                               uint64_t cache_salt, GrammarCache& grammars);
 
 // How many tokens the spec's prompt has. Errors: 400.
 ApiResult<int64_t> count_prompt(const GenerateSpec& spec, const Engine& engine);

@@ -192,6 +192,7 @@ void ModelHost::run(const Loader& loader) {
     waiting.swap(waiting_);
   }
   for (const auto& callback : waiting) callback(status);
+  waiting.clear();  // they hold leases
   if (!status.ok()) return;
 
   Engine& engine = *loaded_->engine;

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/memory.h"
+#include "forward/kv_cache.h"
 #include "gguf/gguf_file.h"
 #include "model/config.h"
 
@@ -92,12 +94,18 @@ Result<LoadedEngine> ModelPool::load(const std::string& name) {
   RECKON_ASSIGN(const std::string path, resolve_(name));
   const std::lock_guard one_at_a_time(load_mutex_);
   LoadOptions load = options_.load;
-  load.n_sequences = std::min<int64_t>(options_.n_slots, 4);
+  RECKON_ASSIGN(const std::shared_ptr<const GgufFile> file, GgufFile::open(path));
+  RECKON_ASSIGN(const ModelConfig config, read_config(*file));
   if (!load.context_length) {
-    RECKON_ASSIGN(const std::shared_ptr<const GgufFile> file, GgufFile::open(path));
-    RECKON_ASSIGN(const ModelConfig config, read_config(*file));
     load.context_length = std::min<int64_t>(config.context_length, kDefaultContext);
   }
+  // Room for every slot's whole context where that is at most half of the memory there is; what is
+  // not used takes none. With less, answers share the pages and may have to wait for some.
+  RECKON_ASSIGN(const int64_t available, available_memory());
+  const int64_t sequence_bytes =
+      kv_page_bytes(config, load.kv_type) / kPagePositions * *load.context_length;
+  load.n_sequences = std::clamp<int64_t>(available / 2 / std::max<int64_t>(1, sequence_bytes), 1,
+                                         options_.n_slots);
   for (;;) {
     Result<LoadedEngine> loaded = load_engine(path, load);
     if (loaded.ok() || loaded.error().kind != ErrorKind::kFailed) return loaded;

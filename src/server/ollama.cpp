@@ -268,6 +268,7 @@ void ollama_chat(ApiContext& context, Call call) {
     }
   }
   read_openai_tools(fields, body.spec);
+  read_grammar(fields, body.spec);
   if (fields.error()) return reply_error(call, *fields.error());
   if (body.spec.messages.empty()) return only_load(context, call, body.spec, true);
   start(context, call, std::move(body), true);

@@ -167,8 +167,15 @@ void pull(ApiContext& context, Call call) {
   }
   const auto gone = std::make_shared<std::atomic<bool>>(false);
   call.exchange->on_closed([gone] { *gone = true; });
-  if (stream) call.exchange->begin(200, reply_headers(call, "application/x-ndjson"), "");
   std::thread([&context, call, reference = *name, stream, gone, slot] {
+    // What can be refused at once gets its status; the stream begins with the first progress.
+    bool begun = false;
+    const auto write = [&](const json::object& line) {
+      if (!std::exchange(begun, true)) {
+        call.exchange->begin(200, reply_headers(call, "application/x-ndjson"), "");
+      }
+      call.exchange->write(json::serialize(line) + "\n");
+    };
     auto told = std::chrono::steady_clock::time_point();
     JobControl control;
     control.cancelled = [&] { return *gone || context.stopping; };
@@ -176,17 +183,13 @@ void pull(ApiContext& context, Call call) {
       const auto now = std::chrono::steady_clock::now();
       if (!stream || now - told < std::chrono::milliseconds(200)) return;
       told = now;
-      call.exchange->write(json::serialize(progress_line(progress)) + "\n");
+      write(progress_line(progress));
     };
     const Status status = context.library->pull(reference, control);
-    if (!stream) {
-      if (status.ok()) return reply_json(call, json::object{{"status", "success"}});
-      return reply_error(call, from_error(status.error()));
-    }
-    call.exchange->write(json::serialize(status.ok()
-                                             ? json::object{{"status", "success"}}
-                                             : json::object{{"error", status.error().message}}) +
-                         "\n");
+    if (!begun && !status.ok()) return reply_error(call, from_error(status.error()));
+    if (!stream) return reply_json(call, json::object{{"status", "success"}});
+    write(status.ok() ? json::object{{"status", "success"}}
+                      : json::object{{"error", status.error().message}});
     call.exchange->end();
   }).detach();
 }
@@ -285,10 +288,15 @@ std::optional<double> read_keep_alive(Fields& fields) {
   return negative ? kForever : seconds;
 }
 
-// Until answers can be constrained, only none.
-void read_format(Fields& fields, GenerateSpec&) {
+void read_format(Fields& fields, GenerateSpec& spec) {
   const json::value* format = fields.find("format");
-  if (format != nullptr && *format != json::value("")) fields.fail("format", "expected none");
+  if (format == nullptr || *format == json::value("")) return;
+  spec.format_field = "format";
+  if (format->is_object()) {
+    spec.schema = *format;
+  } else if (fields.one_of("format", {"json"})) {
+    spec.schema = json::object{{"type", "object"}};
+  }
 }
 
 std::span<const Route> ollama_routes() {

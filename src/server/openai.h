@@ -21,6 +21,10 @@ void read_openai_sampling(Fields& fields, GenerateSpec& spec);
 void read_openai_thinking(Fields& fields, GenerateSpec& spec);
 // messages, and the thought that the last one may begin.
 void read_openai_messages(Fields& fields, GenerateSpec& spec);
+// A response format, {"type": "text" | "json_object" | "json_schema", …}, under this name.
+void read_response_format(Fields& fields, std::string_view name, GenerateSpec& spec);
+// grammar: GBNF, as llama.cpp's clients send it; and what can't stand beside a format.
+void read_grammar(Fields& fields, GenerateSpec& spec);
 // tools, tool_choice, parallel_tool_calls.
 void read_openai_tools(Fields& fields, GenerateSpec& spec);
 // Text, or an array of parts that are all text.

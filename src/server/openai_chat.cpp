@@ -236,6 +236,8 @@ void chat_completions(ApiContext& context, Call call) {
   read_openai_sampling(fields, spec);
   read_openai_thinking(fields, spec);
   read_openai_tools(fields, spec);
+  read_response_format(fields, "response_format", spec);
+  read_grammar(fields, spec);
   read_logprobs(fields, spec);
   refuse_what_is_not_there(fields);
   if (fields.error()) {
@@ -283,7 +285,7 @@ void control_answer(ApiContext& context, Call call) {
     return;
   }
   if (action == "stop") {
-    generation->host().cancel(generation);
+    generation->stop();
   } else {
     generation->host().answer_now(generation);
   }

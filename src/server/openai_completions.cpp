@@ -233,6 +233,8 @@ void completions(ApiContext& context, Call call) {
   }
   read_prompts(fields, spec);
   read_openai_sampling(fields, spec);
+  read_response_format(fields, "response_format", spec);
+  read_grammar(fields, spec);
   if (!spec.max_tokens) spec.max_tokens = 16;  // OpenAI's default here
   if (const auto top = fields.integer("logprobs", 0, 20)) {
     spec.sampling.n_logprobs = static_cast<int>(*top);

@@ -283,4 +283,40 @@ void read_openai_tools(Fields& fields, GenerateSpec& spec) {
   spec.must_call = word == "required";
 }
 
+void read_response_format(Fields& fields, std::string_view name, GenerateSpec& spec) {
+  const json::object* format = fields.object(name);
+  if (format == nullptr) return;
+  Fields f(*format, fields.full_name(name));
+  const auto type = f.one_of("type", {"text", "json_object", "json_schema"});
+  if (!f.error() && !type) f.fail("type", "expected text, json_object or json_schema, found none");
+  spec.format_field = fields.full_name(name);
+  if (type == "json_object") spec.schema = json::object{{"type", "object"}};
+  if (type == "json_schema") {
+    // The Responses API has the schema beside the type, the other one within.
+    const json::object* inner = f.object("json_schema");
+    const json::value* schema = (inner == nullptr ? *format : *inner).if_contains("schema");
+    if (schema == nullptr || !schema->is_object()) {
+      f.fail(inner == nullptr ? "schema" : "json_schema.schema", "expected a schema, found none");
+    } else {
+      spec.schema = *schema;
+    }
+  }
+  fields.take_error(f);
+}
+
+void read_grammar(Fields& fields, GenerateSpec& spec) {
+  if (const auto grammar = fields.text("grammar"); grammar && !grammar->empty()) {
+    if (!spec.schema.is_null()) fields.fail("grammar", "expected no response_format beside it");
+    spec.grammar = *grammar;
+    spec.format_field = "grammar";
+  }
+  const bool held = !spec.schema.is_null() || !spec.grammar.empty();
+  if (held && !spec.tools.empty()) {
+    fields.fail(spec.format_field, "expected no tools beside it: a call is no such answer");
+  }
+  if ((held || spec.must_call) && spec.early_stop.rule != EarlyStop::Rule::kOff) {
+    fields.fail("early_stop", "expected off where the answer is held to a format");
+  }
+}
+
 }  // namespace reckon::server

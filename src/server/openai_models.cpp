@@ -49,6 +49,7 @@ std::span<const Route> openai_routes() {
       {"POST", "/v1/chat/completions", chat_completions},
       {"POST", "/v1/chat/completions/control", control_answer},
       {"POST", "/v1/completions", completions},
+      {"POST", "/v1/responses", responses},
 
       {"POST", "/v1/embeddings", embeddings},
       {"GET", "/v1/models", list_models},

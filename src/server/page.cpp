@@ -70,7 +70,8 @@ std::string entity_tag(std::string_view bytes) {
 
 bool serve_page(const Call& call) {
   const HttpRequest& request = *call.request;
-  std::string path = request.path.substr(std::min<size_t>(1, request.path.size()));
+  if (!request.path.starts_with('/')) return false;
+  std::string path = request.path.substr(1);
   if (path.empty()) path = "index.html";
   const EmbeddedFile* file = find_file(path);
   const EmbeddedFile* packed = find_file(path + ".gz");

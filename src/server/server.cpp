@@ -153,9 +153,10 @@ void handle(ApiContext& context, Call call) {
   }
   if (verdict.cross_site) {
     ++context.metrics.refused_foreign;
-    refuse(context, call, {.status = 403,
-                           .message = "Sec-Fetch-Site: expected same-origin or none",
-                           .code = "foreign"});
+    refuse(context, call,
+           {.status = 403,
+            .message = "Sec-Fetch-Site: expected same-origin or none",
+            .code = "foreign"});
     return;
   }
   if (!check_key(context, call, *found.route)) return;

@@ -15,9 +15,11 @@
 #include "engine/load.h"
 #include "engine/memory.h"
 #include "model/synth_weights.h"
+#include "train/adapter_file.h"
 #include "train/batch_order.h"
 #include "train/chat_data.h"
 #include "train/checkpoint.h"
+#include "train/dense_store.h"
 #include "train/run_log.h"
 #include "train/trainer.h"
 
@@ -40,6 +42,7 @@ Status check(const SftOptions& o) {
   RECKON_RETURN_IF_ERROR(positive("--max-tokens", static_cast<double>(o.max_tokens)));
   RECKON_RETURN_IF_ERROR(positive("--lr", o.learning_rate));
   RECKON_RETURN_IF_ERROR(positive("--epochs", o.epochs));
+  if (!o.peft.empty() && !o.lora) return usage_error("--peft: expected --lora with it");
   if (o.patience > 0 && o.held_out.empty()) {
     return usage_error("--patience: expected --held-out data to watch, found none");
   }
@@ -58,9 +61,9 @@ class SftRun {
   Result<SftResult> run() {
     RECKON_RETURN_IF_ERROR(check(options_));
     RECKON_ASSIGN(file_, GgufFile::open(options_.base));
-    RECKON_ASSIGN(const std::shared_ptr<const Model> model, Model::load(file_));
-    RECKON_RETURN_IF_ERROR(read_data(*model));
-    RECKON_RETURN_IF_ERROR(prepare(*model));
+    RECKON_ASSIGN(model_, Model::load(file_));
+    RECKON_RETURN_IF_ERROR(read_data(*model_));
+    RECKON_RETURN_IF_ERROR(prepare(*model_));
     RECKON_RETURN_IF_ERROR(begin_or_resume());
     RECKON_RETURN_IF_ERROR(train());
     return finish();
@@ -108,17 +111,16 @@ class SftRun {
     const NetworkOptions network{.max_tokens = std::max(options_.micro_tokens, longest_),
                                  .max_document = longest_,
                                  .recompute = options_.recompute};
-    plan_.memory_bytes = Trainer::memory_bytes(shape, *ops_, network) + kOtherBytes;
+    plan_.memory_bytes = memory_bytes(shape, network) + kOtherBytes;
     RECKON_ASSIGN(const int64_t available, available_memory());
     if (plan_.memory_bytes > available) {
       return failed(fmt::format("training needs {}, {} are free: fewer --micro-tokens{} need less",
                                 format_bytes(plan_.memory_bytes), format_bytes(available),
                                 options_.recompute ? "" : " or --recompute"));
     }
-    RECKON_ASSIGN(trainer_, Trainer::create(shape, *ops_, network));
-    RECKON_RETURN_IF_ERROR(
-        read_weights(model, trainer_->store().layout(), pool_, trainer_->store().weights()));
-    plan_.n_parameters = trainer_->store().layout().n_parameters();
+    RECKON_RETURN_IF_ERROR(make_store(model, shape, network.max_tokens));
+    RECKON_ASSIGN(trainer_, Trainer::create(shape, *ops_, network, *store_));
+    for (const TensorSlot& tensor : store_->tensors()) plan_.n_parameters += tensor.size();
     plan_.n_examples = std::ssize(data_.examples);
     plan_.n_held_out = std::ssize(held_out_.examples);
     plan_.n_skipped = data_.n_skipped + held_out_.n_skipped;
@@ -131,18 +133,50 @@ class SftRun {
     return {};
   }
 
+  int64_t memory_bytes(const NetworkShape& shape, const NetworkOptions& network) const {
+    if (!options_.lora) return Trainer::memory_bytes(shape, *ops_, network);
+    return LoraStore::memory_bytes(shape, options_.lora_shape, network.max_tokens) +
+           static_cast<int64_t>(sizeof(float)) * Network::activation_floats(shape, *ops_, network);
+  }
+
+  Status make_store(const Model& model, const NetworkShape& shape, int64_t max_tokens) {
+    if (options_.lora) {
+      RECKON_ASSIGN(
+          std::unique_ptr<LoraStore> lora,
+          LoraStore::create(model, shape, options_.lora_shape, options_.seed, *ops_, max_tokens));
+      lora_ = lora.get();
+      store_ = std::move(lora);
+      return {};
+    }
+    RECKON_ASSIGN(std::unique_ptr<DenseStore> dense, DenseStore::create(shape, *ops_, true));
+    RECKON_RETURN_IF_ERROR(read_weights(model, dense->layout(), pool_, dense->weights()));
+    dense_ = dense.get();
+    store_ = std::move(dense);
+    return {};
+  }
+
+  // What is trained, as a file.
+  Status write_result(const std::string& path) {
+    if (lora_ != nullptr) {
+      return write_adapter_gguf(adapter_of(*lora_, model_->config()), path);
+    }
+    return write_model(*file_, dense_->layout(), dense_->weights(), path);
+  }
+
   std::string checkpoint_path() const { return options_.out + ".checkpoint"; }
   std::string best_path() const { return options_.out + ".best"; }
 
   std::string fingerprint() const {
     return fmt::format(
         "sft steps {} batch {} micro {} max {} lr {} final {} warmup {} betas {} {} epsilon {} "
-        "decay {} clip {} seed {} evaluate {} patience {} examples {} held out {} parameters {}",
+        "decay {} clip {} seed {} evaluate {} patience {} examples {} held out {} parameters {} "
+        "lora {} {}",
         n_steps_, options_.batch_tokens, options_.micro_tokens, options_.max_tokens,
         options_.learning_rate, options_.final_share, rate_.warmup_steps, options_.adamw.beta1,
         options_.adamw.beta2, options_.adamw.epsilon, options_.adamw.weight_decay,
         options_.adamw.clip_norm, options_.seed, options_.evaluate_every, options_.patience,
-        data_hash(data_), data_hash(held_out_), plan_.n_parameters);
+        data_hash(data_), data_hash(held_out_), plan_.n_parameters,
+        options_.lora ? options_.lora_shape.rank : 0, options_.lora_shape.alpha);
   }
 
   // Of the tokens, to tell other data.
@@ -162,7 +196,7 @@ class SftRun {
     state_.best_figure = std::numeric_limits<double>::infinity();
     if (options_.resume && std::filesystem::exists(checkpoint_path())) {
       RECKON_RETURN_IF_ERROR(read_checkpoint(checkpoint_path(), state_.fingerprint, state_,
-                                             trainer_->store().weights(), trainer_->optimizer()));
+                                             store_->parameters(), trainer_->optimizer()));
       RECKON_RETURN_IF_ERROR(log_.set(state_.log));
       order_->go_to({state_.epoch, state_.index});
     }
@@ -175,8 +209,8 @@ class SftRun {
     state_.epoch = order_->place().epoch;
     state_.index = order_->place().index;
     state_.log = log_.values();
-    RECKON_RETURN_IF_ERROR(write_checkpoint(checkpoint_path(), state_, trainer_->store().weights(),
-                                            trainer_->optimizer()));
+    RECKON_RETURN_IF_ERROR(
+        write_checkpoint(checkpoint_path(), state_, store_->parameters(), trainer_->optimizer()));
     return log_.write_csv(options_.out + ".csv");
   }
 
@@ -188,8 +222,7 @@ class SftRun {
       state_.best_step = state_.steps_done;
       state_.n_worse = 0;
       if (options_.patience == 0) return false;
-      RECKON_RETURN_IF_ERROR(write_model(*file_, trainer_->store().layout(),
-                                         trainer_->store().weights(), best_path()));
+      RECKON_RETURN_IF_ERROR(write_result(best_path()));
       return false;
     }
     ++state_.n_worse;
@@ -248,8 +281,13 @@ class SftRun {
       std::filesystem::rename(best_path(), options_.out, error);
       if (error) return failed(options_.out + ": can't be written: " + error.message());
     } else {
-      RECKON_RETURN_IF_ERROR(write_model(*file_, trainer_->store().layout(),
-                                         trainer_->store().weights(), options_.out));
+      RECKON_RETURN_IF_ERROR(write_result(options_.out));
+    }
+    if (!options_.peft.empty()) {
+      // Of the file, which after an early stop holds the best adapter and not the last.
+      RECKON_ASSIGN(const Adapter adapter, read_adapter(options_.out, model_->config()));
+      RECKON_RETURN_IF_ERROR(write_adapter_peft(adapter, model_->config(),
+                                                std::string(model_->config().name), options_.peft));
     }
     std::filesystem::remove(checkpoint_path(), error);
     std::filesystem::remove(best_path(), error);
@@ -266,6 +304,7 @@ class SftRun {
   ThreadPool pool_;
   RunLog log_;
   std::shared_ptr<const GgufFile> file_;
+  std::shared_ptr<const Model> model_;
   ChatData data_;
   ChatData held_out_;
   int64_t longest_ = 1;
@@ -273,6 +312,9 @@ class SftRun {
   std::unique_ptr<BatchOrder> order_;
   int64_t n_steps_ = 0;
   std::unique_ptr<FloatOps> ops_;
+  std::unique_ptr<TrainableStore> store_;
+  DenseStore* dense_ = nullptr;  // store_ as what it is: one of the two
+  LoraStore* lora_ = nullptr;
   std::unique_ptr<Trainer> trainer_;
   SftPlan plan_;
   LearningRate rate_;

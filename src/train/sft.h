@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "train/lora_store.h"
 #include "train/optimizer.h"
 
 namespace reckon::train {
@@ -34,6 +35,10 @@ struct SftOptions {
   int64_t patience = 0;          // end after so many evaluations worse than the best; 0: never
   bool resume = false;
   std::string chat_template;  // as in LoadOptions
+  // Low-rank adapters on the frozen base in place of all weights: out is then an adapter.
+  bool lora = false;
+  LoraShape lora_shape;
+  std::string peft;  // also a PEFT folder, for lora; empty: none
   int n_threads = 0;
 };
 
@@ -47,7 +52,7 @@ struct SftProgress {
 };
 // What a run is about to do, told once before it starts.
 struct SftPlan {
-  int64_t n_parameters = 0;
+  int64_t n_parameters = 0;  // that are trained
   int64_t n_examples = 0;
   int64_t n_held_out = 0;
   int64_t n_skipped = 0;

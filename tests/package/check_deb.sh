@@ -26,7 +26,9 @@ done
 
 for file in usr/share/man/man1/reckon.1.gz usr/share/doc/reckon/copyright \
   usr/share/doc/reckon/changelog.gz usr/share/bash-completion/completions/reckon \
-  usr/share/zsh/vendor-completions/_reckon usr/share/fish/vendor_completions.d/reckon.fish; do
+  usr/share/zsh/vendor-completions/_reckon usr/share/fish/vendor_completions.d/reckon.fish \
+  usr/lib/systemd/system/reckon.service usr/share/applications/reckon.desktop \
+  usr/share/doc/reckon/server.md; do
   [ -s "$folder/$file" ] || fail "expected $file in the package"
 done
 for library in libfmt-dev libcli11-dev libedit-dev libbsd-dev libmd-dev \
@@ -34,7 +36,7 @@ for library in libfmt-dev libcli11-dev libedit-dev libbsd-dev libmd-dev \
   grep -q "Linked in, from $library" "$folder/usr/share/doc/reckon/copyright" ||
     fail "expected the licence of $library"
 done
-if find "$folder" -type f | grep -vE '/usr/(bin/reckon$|share/)'; then
+if find "$folder" -type f | grep -vE '/usr/(bin/reckon$|share/|lib/systemd/system/reckon.service$)'; then
   fail "expected one program and its documents"
 fi
 

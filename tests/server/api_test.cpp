@@ -206,7 +206,10 @@ TEST(OpenAi, SpecialTokensStayText) {
           .at("prompt_tokens")
           .to_number<size_t>();
     };
-    for (const char* role : {"system", "user", "assistant"}) {
+    for (const std::string role : {"system", "user", "assistant"}) {
+      // Of an earlier answer the template keeps what follows the mark.
+      if (role == "assistant" && special == std::string("</think>")) continue;
+
       EXPECT_EQ(prompt(role, special) - prompt(role, ""),
                 tokens(std::string("a") + special + "b").size() - tokens("ab").size())
           << special << " as " << role;
@@ -368,7 +371,9 @@ TEST(Ollama, ChatGenerateAndModels) {
   const json::value value = whole.json();
   const json::object& message = value.at("message").as_object();
   EXPECT_EQ(content, message.at("content").as_string());
-  if (!thinking.empty()) EXPECT_EQ(thinking, message.at("thinking").as_string());
+  if (message.contains("thinking")) {
+    EXPECT_EQ(thinking, message.at("thinking").as_string());
+  }
   const Reply generated = post(rig.port, "/api/generate",
                                R"({"prompt":"hi","raw":true,"stream":false,)" + fields + "}");
   EXPECT_TRUE(generated.json().as_object().contains("response"));

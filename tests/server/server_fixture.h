@@ -31,8 +31,9 @@ inline const std::string& model_folder() {
       for (const char* shape : {"tiny-qwen", "tiny-llama"}) {
         const Result<SynthType> type = parse_synth_type("f32");
         EXPECT_TRUE(type.ok());
-        const Status written = write_synth_model(*find_synth_shape(shape), {.type = *type},
-                                                 path + "/" + shape + ".gguf", pool);
+        const Status written =
+            write_synth_model(*find_synth_shape(shape), {.type = *type, .tokenizer_from = ""},
+                              path + "/" + shape + ".gguf", pool);
         EXPECT_TRUE(written.ok());
       }
     }

@@ -20,4 +20,8 @@ export function render_math(place: HTMLElement, tex: string): void {
   }
   place.replaceChildren(target);
   place.classList.add('tex-done');
+  // What scrolls is reached by keyboard.
+  requestAnimationFrame(() => {
+    if (place.scrollWidth > place.clientWidth) place.tabIndex = 0;
+  });
 }

@@ -96,6 +96,7 @@ export function App() {
         on_settings={() => { open.value = 'settings'; }} on_shortcuts={() => { open.value = 'shortcuts'; }} />
       {side.value && <button type="button" class="veil" aria-label={t('close')} onClick={() => { side.value = false; }} />}
       <main>
+        <h1 class="off-screen">{conversation.title || 'reckon'}</h1>
         <header class="top">
           <IconButton name="menu" label={t('menu')} extra="menu-button" on_click={() => { side.value = !side.value; }} />
           {conversation.first ? (

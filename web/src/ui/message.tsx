@@ -1,5 +1,4 @@
 // One turn: a person's question, or the model's paths with their vote.
-import { memo } from 'preact/compat';
 import { useState } from 'preact/hooks';
 
 import { count, t } from '../i18n';
@@ -121,7 +120,7 @@ function AssistantMessage({ message }: { message: Message }) {
           {message.paths.map((path, at) => (
             <section key={at} class={`path ${at === message.chosen ? 'chosen' : ''}`} aria-label={t('path', at + 1)}>
               <header>
-                <h3>{t('path', at + 1)}</h3>
+                <h2>{t('path', at + 1)}</h2>
                 {!running && (
                   <button type="button" class="quiet-button" aria-pressed={at === message.chosen} onClick={() => chat.choose_path(message, at)}>
                     {at === message.chosen ? t('continuing_path') : t('continue_path')}
@@ -150,5 +149,5 @@ function AssistantMessage({ message }: { message: Message }) {
   );
 }
 
-export const MessageView = memo(({ message }: { message: Message }) =>
-  message.role === 'user' ? <UserMessage message={message} /> : <AssistantMessage message={message} />);
+export const MessageView = ({ message }: { message: Message }) =>
+  message.role === 'user' ? <UserMessage message={message} /> : <AssistantMessage message={message} />;

@@ -61,7 +61,7 @@ export function Sidebar({ on_new, on_chosen, on_settings, on_shortcuts }: Props)
   const midnight = new Date().setHours(0, 0, 0, 0);
   return (
     <nav class="sidebar" aria-label={t('conversations')}>
-      <div class="brand"><h1>reckon</h1><IconButton name="plus" label={t('new_chat')} on_click={on_new} /></div>
+      <div class="brand"><p>reckon</p><IconButton name="plus" label={t('new_chat')} on_click={on_new} /></div>
       <input id="search" type="search" placeholder={t('search')} aria-label={t('search')} value={words.value}
         onInput={(event) => { words.value = event.currentTarget.value; }} />
       <div class="list">

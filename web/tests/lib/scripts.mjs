@@ -86,6 +86,6 @@ export function script_for(body) {
   if (last.prefix) {
     return { thought: ' And so it goes on from the edited thought.', answer: 'Answer after the edit.' };
   }
-  const name = /say:(\w+)/.exec(question)?.[1] ?? 'primes';
+  const name = /say:(\w+)/.exec(question)?.[1] ?? (body.n_paths > 1 ? 'vote' : 'primes');
   return SCRIPTS[name];
 }

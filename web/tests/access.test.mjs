@@ -34,8 +34,9 @@ for (const [name, options] of [
   ['light', {}], ['dark', { dark: true }], ['phone', { width: 375, height: 720 }],
   ['Chinese', { language: 'zh-CN', dark: true }],
 ]) {
-  test(`axe: ${name}`, async () => {
+  test(`axe: ${name}`, async (t) => {
     const { page, close } = await open_page(browser, mock.origin, options);
+    t.after(close);
     await check(page, 'empty');
     await ask(page, 'say:slow primes');
     await page.waitForSelector('.thought-text');
@@ -64,6 +65,5 @@ for (const [name, options] of [
     await page.waitForSelector('dialog .fields');
     await page.$$eval('dialog details', (all) => all.forEach((one) => { one.open = true; }));
     await check(page, 'settings');
-    await close();
   });
 }

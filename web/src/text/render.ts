@@ -5,6 +5,8 @@ import { code_frame } from './code';
 import { to_fragment } from './markdown';
 
 const kHighlightChars = 40_000;
+// Of a frame, for blocks: a long text that is opened comes in over several frames.
+const kFrameMs = 10;
 
 type MathModule = typeof import('./math');
 type HighlightModule = typeof import('./highlight');
@@ -41,6 +43,8 @@ export class TextView {
   private stream = new BlockStream();
   private text = '';
   private shown = 0; // blocks of stream.done in the document
+  private growing = false;
+  private next_frame = 0;
   private tail: HTMLElement | null = null;
   private open_code: { node: Text; length: number } | null = null;
 
@@ -58,11 +62,27 @@ export class TextView {
     }
     this.stream.push(text.slice(this.text.length));
     this.text = text;
+    this.growing = growing;
+    if (!this.next_frame) this.work();
+  }
+
+  private work(): void {
+    this.next_frame = 0;
+    const end_ms = performance.now() + kFrameMs;
     while (this.shown < this.stream.done.length) {
+      if (performance.now() > end_ms) {
+        this.next_frame = requestAnimationFrame(() => this.work());
+        return;
+      }
       this.drop_tail();
       this.root.append(this.block(this.stream.done[this.shown++], true));
     }
-    this.show_tail(growing);
+    this.show_tail(this.growing);
+  }
+
+  // The element is leaving the page.
+  stop(): void {
+    cancelAnimationFrame(this.next_frame);
   }
 
   private drop_tail(): void {

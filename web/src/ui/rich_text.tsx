@@ -17,5 +17,6 @@ export function RichText({ text, growing, can_run, name }: Props) {
     view.current ??= new TextView(root.current!, can_run);
     view.current.update(text, growing);
   }, [text, growing]);
+  useLayoutEffect(() => () => view.current?.stop(), []);
   return <div class={`rich ${name}`} ref={root} />;
 }

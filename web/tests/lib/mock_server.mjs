@@ -121,7 +121,8 @@ async function chat(state, body, request, response) {
       for (const piece of pieces(text, script.chars)) {
         if (run.gone || run.stop || (kind === 'thought' && run.reasoning_end)) return;
         counts[kind] += 1;
-        const delta = kind === 'thought' ? { reasoning_content: piece } : { content: piece };
+        const said = script.stamped ? `@${Date.now()} ` : piece;
+        const delta = kind === 'thought' ? { reasoning_content: said } : { content: said };
         send({ choices: [{ index, delta, finish_reason: null }] });
         if (wait) await sleep(wait);
         else if (counts[kind] % 50 === 0) await sleep(0);

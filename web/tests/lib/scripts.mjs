@@ -65,13 +65,14 @@ export const SCRIPTS = {
   python: { thought: 'Py.', answer: '```python\nimport sys, statistics\nprint(sys.version_info[0], statistics.mean([2, 4, 9]))\nopen("sales.csv").readline()\n```' },
   endless: { thought: 'Loop.', answer: '```js\nfor (;;) {}\n```' },
   flood: { thought: 'Flood.', answer: '```js\nfor (;;) console.log("x".repeat(1000))\n```' },
+  clock: { thought: 'x', answer: 'x'.repeat(200), chars: 1, token_ms: 30, stamped: true },
   broken: { status: 503, message: 'the model is still loading' },
   length: { ...PRIMES, finish: 'length' },
   vote: {
     paths: [
-      { thought: 'Count them by the sieve: 25.', answer: 'By the sieve there are \\(\\boxed{25}\\) of them.' },
-      { thought: 'I list them, and forget 2.', answer: 'Listing the odd ones gives \\(\\boxed{24}\\).' },
-      { thought: 'Inclusion–exclusion gives $22 - 1 + 4$.', answer: 'By inclusion–exclusion, $22 - 1 + 4 = 25$, so \\(\\boxed{25}\\).' },
+      { thought: 'Only 2, 3, 5 and 7 have to be sieved out, since $11^2 > 100$. What is left of 2 to 100 after crossing out their multiples: 21 numbers, and the four themselves. That makes 25.', answer: 'By the sieve there are \\(\\boxed{25}\\) of them.' },
+      { thought: 'I list the odd ones: 3, 5, 7, 11, 13, … , 89, 97. Counting by tens: 3, 4, 2, 2, 3, 2, 2, 3, 2, 1. That is 24.', answer: 'Listing the odd ones gives \\(\\boxed{24}\\).' },
+      { thought: 'Inclusion–exclusion over 2, 3, 5, 7: $100 - 117 + 45 - 6 = 22$. One of them is 1, and the four primes are missing, so $22 - 1 + 4$.', answer: 'By inclusion–exclusion, $22 - 1 + 4 = 25$, so \\(\\boxed{25}\\).' },
     ],
     vote: { answer: '25', share: 2 / 3, paths: 3, minority: [{ answer: '24', share: 1 / 3 }] },
   },

@@ -29,8 +29,13 @@ struct RecipeScale {
   int64_t samples_a_problem = 0;
   int64_t vocab_size = 0;
   int64_t cold_start_steps = 0;
-  int64_t second_steps = 0;  // on the right answers
-  int64_t small_steps = 0;   // of each way to the small model
+  int64_t grpo_steps = 0;
+  int64_t grpo_questions = 0;     // of a step
+  int64_t grpo_group = 0;         // answers to each
+  int64_t second_steps = 0;       // on the right answers
+  int64_t small_start_steps = 0;  // its own cold start, from which both ways go on
+  int64_t small_grpo_steps = 0;
+  int64_t distillation_steps = 0;
   int64_t batch_tokens = 0;
   int64_t max_output_tokens = 0;
   train::InitOptions large;

@@ -19,6 +19,8 @@
 #include "model/convert_tokenizer.h"
 #include "model/quantize.h"
 #include "tokenizer/bpe_trainer.h"
+#include "train/grpo.h"
+#include "train/reward.h"
 #include "train/sft.h"
 
 namespace reckon::cli {
@@ -60,7 +62,12 @@ json::object settings_of(const RecipeScale& scale) {
           {"vocabulary", scale.vocab_size},
           {"cold_start_steps", scale.cold_start_steps},
           {"second_steps", scale.second_steps},
-          {"small_steps", scale.small_steps},
+          {"grpo_steps", scale.grpo_steps},
+          {"grpo_questions", scale.grpo_questions},
+          {"grpo_group", scale.grpo_group},
+          {"small_start_steps", scale.small_start_steps},
+          {"small_grpo_steps", scale.small_grpo_steps},
+          {"distillation_steps", scale.distillation_steps},
           {"batch_tokens", scale.batch_tokens},
           {"max_output_tokens", scale.max_output_tokens}};
 }
@@ -183,6 +190,38 @@ class Recipe {
     });
   }
 
+  // Reinforces base by every problem's own rule into name.gguf and name.q8_0.gguf.
+  Status grpo(const std::string& name, const std::string& base, int64_t n_steps) {
+    const std::string file = name + ".gguf";
+    const std::string quantised = name + ".q8_0.gguf";
+    return stage(name, {file, quantised}, [&]() -> Status {
+      train::GrpoOptions options;
+      options.base = path(base);
+      options.data = {path("sampled.jsonl")};
+      options.out = path(file);
+      options.n_steps = n_steps;
+      options.questions = scale_.grpo_questions;
+      options.group = scale_.grpo_group;
+      options.max_new_tokens = scale_.max_output_tokens;
+      options.dynamic_sampling = true;
+      options.resume = true;
+      options.n_threads = n_threads_;
+      Progress progress(name);
+      RECKON_ASSIGN(const train::GrpoResult result,
+                    train::run_grpo(options, train::find_reward("rule")->function,
+                                    {.progress = [&](const train::GrpoStep& s) {
+                                      progress.update(static_cast<double>(s.step),
+                                                      static_cast<double>(s.n_steps),
+                                                      fmt::format("reward {:.3f}, dead {:.0f} %",
+                                                                  s.reward, 100 * s.dead_groups));
+                                      return !interrupts_.interrupted();
+                                    }}));
+      out().write(
+          fmt::format("{}: {} steps, reward {:.3f}\n", name, result.n_steps, result.reward));
+      return quantize_file(path(file), path(quantised), QuantizeTarget::kQ8_0, pool_);
+    });
+  }
+
   Result<LoadedEngine> load(const std::string& name) {
     LoadOptions options;
     options.context_length = kContext;
@@ -222,15 +261,19 @@ class Recipe {
     RECKON_RETURN_IF_ERROR(init("large.init.gguf", scale_.large));
     RECKON_RETURN_IF_ERROR(
         sft("cold_start", "large.init.gguf", {"train.jsonl"}, scale_.cold_start_steps, 2e-3));
-    RECKON_RETURN_IF_ERROR(right_answers("cold_start", "right.jsonl"));
-    return sft("second", "cold_start.gguf", {"right.jsonl", "train.jsonl"}, scale_.second_steps,
-               5e-4);
+    RECKON_RETURN_IF_ERROR(grpo("grpo", "cold_start.gguf", scale_.grpo_steps));
+    RECKON_RETURN_IF_ERROR(right_answers("grpo", "right.jsonl"));
+    return sft("second", "grpo.gguf", {"right.jsonl", "train.jsonl"}, scale_.second_steps, 5e-4);
   }
 
   Status make_small() {
     RECKON_RETURN_IF_ERROR(init("small.init.gguf", scale_.small));
     RECKON_RETURN_IF_ERROR(right_answers("second", "teacher.jsonl"));
-    return sft("distilled", "small.init.gguf", {"teacher.jsonl"}, scale_.small_steps, 2e-3);
+    RECKON_RETURN_IF_ERROR(
+        sft("small_start", "small.init.gguf", {"train.jsonl"}, scale_.small_start_steps, 2e-3));
+    RECKON_RETURN_IF_ERROR(grpo("small_grpo", "small_start.gguf", scale_.small_grpo_steps));
+    return sft("small_distilled", "small_start.gguf", {"teacher.jsonl"}, scale_.distillation_steps,
+               1e-3);
   }
 
   struct Mode {
@@ -250,7 +293,8 @@ class Recipe {
         "|---|---|---|---|---|---|---|\n";
     JsonLine rows;
     rows.begin_array();
-    for (const char* model : {"cold_start", "second", "distilled"}) {
+    for (const char* model :
+         {"cold_start", "grpo", "second", "small_start", "small_grpo", "small_distilled"}) {
       for (const Mode& mode : kModes) {
         RECKON_ASSIGN(const LoadedEngine loaded, load(std::string(model) + ".q8_0.gguf"));
         RECKON_ASSIGN(const std::vector<eval::Score> scores,
@@ -313,8 +357,13 @@ const RecipeScale& full_scale() {
                                     .samples_a_problem = 4,
                                     .vocab_size = 2048,
                                     .cold_start_steps = 12000,
+                                    .grpo_steps = 120,
+                                    .grpo_questions = 16,
+                                    .grpo_group = 16,
                                     .second_steps = 2000,
-                                    .small_steps = 2000,
+                                    .small_start_steps = 2000,
+                                    .small_grpo_steps = 60,
+                                    .distillation_steps = 2000,
                                     .batch_tokens = 4096,
                                     .max_output_tokens = 640,
                                     .large = shape("reckon-small", 192, 6, 6, 3, 512),
@@ -331,8 +380,13 @@ const RecipeScale& smoke_scale() {
                                     .samples_a_problem = 2,
                                     .vocab_size = 512,
                                     .cold_start_steps = 30,
+                                    .grpo_steps = 2,
+                                    .grpo_questions = 2,
+                                    .grpo_group = 4,
                                     .second_steps = 10,
-                                    .small_steps = 10,
+                                    .small_start_steps = 10,
+                                    .small_grpo_steps = 2,
+                                    .distillation_steps = 10,
                                     .batch_tokens = 1024,
                                     .max_output_tokens = 48,
                                     .large = shape("smoke-large", 64, 2, 2, 1, 160),

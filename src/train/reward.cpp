@@ -134,6 +134,16 @@ Result<double> language(const RewardInput& input) {
   return static_cast<double>(same) / static_cast<double>(all);
 }
 
+// The rule that the task itself names; one of those above.
+Result<double> named_rule(const RewardInput& input) {
+  RECKON_ASSIGN(const std::string name, text_of(input.task, "rule"));
+  const RewardInfo* info = find_reward(name);
+  if (info == nullptr || info->function == named_rule) {
+    return bad_task("rule", "the name of a rule");
+  }
+  return info->function(input);
+}
+
 constexpr auto kRewards = std::to_array<RewardInfo>({
     {"number", "the result is the task's \"answer\"", same_result},
     {"text", "the answer says the task's \"answer\"", same_result},
@@ -142,6 +152,7 @@ constexpr auto kRewards = std::to_array<RewardInfo>({
     {"format", "the thought is closed, an answer follows, the turn ends", format},
     {"length", "1 for nothing said, 0 from \"max_tokens\" (512) on", length},
     {"language", "the share of letters in the question's language", language},
+    {"rule", "the one that the task's \"rule\" names", named_rule},
 });
 
 }  // namespace

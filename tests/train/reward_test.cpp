@@ -47,7 +47,7 @@ TEST(Reward, NamesAreDistinctAndFound) {
     EXPECT_TRUE(names.insert(info.name).second);
     EXPECT_EQ(find_reward(info.name), &info);
   }
-  EXPECT_EQ(names.size(), 7u);
+  EXPECT_EQ(names.size(), 8u);
   EXPECT_EQ(find_reward("solver"), nullptr);
 }
 
@@ -107,6 +107,14 @@ TEST(Reward, FormatLengthLanguage) {
   EXPECT_EQ(*score("language", R"({"question": "What is 2+2?"})", {.answer = "ab是不"}), 0.5);
   EXPECT_EQ(*score("language", R"({"question": "今天"})", {.answer = "ab是不"}), 0.5);
   EXPECT_EQ(*score("language", R"({"question": "今天"})", {.answer = "\xe4\xb8"}), 1);
+}
+
+TEST(Reward, TheTaskNamesItsRule) {
+  EXPECT_EQ(value("rule", R"({"rule": "number", "answer": "5"})", "5"), 1);
+  EXPECT_EQ(value("rule", R"({"rule": "countdown", "numbers": [2, 3], "target": 5})", "2+3"), 1);
+  for (const char* bad : {R"({"rule": "rule"})", R"({"rule": "solver"})", "{}"}) {
+    EXPECT_FALSE(score("rule", bad, {.answer = "5"}).ok()) << bad;
+  }
 }
 
 TEST(Reward, ABadTaskIsAnErrorThatNamesTheField) {

@@ -330,6 +330,16 @@ bool Engine::constrain(Active& active, std::span<const uint64_t>& allowed) {
   return !over;
 }
 
+// A constrained request is owed an answer: where the model would end its turn inside its thought,
+// the thought is closed in place of that token.
+bool Engine::closes_thought_instead(Active& active, TokenId token) {
+  const bool ends =
+      active.constraint && active.tracker.part() == Part::kThinking && ends_turn(token);
+  if (!ends) return false;
+  close_thought(active);
+  return true;
+}
+
 // logits [1 + n_guessed, vocab_size of the model]: a token is sampled from each row as long as all
 // that the row's computation took for granted has come true.
 void Engine::take_logits(Active& active, std::span<const float> logits, int64_t n_guessed) {
@@ -349,6 +359,7 @@ void Engine::take_logits(Active& active, std::span<const float> logits, int64_t 
     SampledToken sampled =
         sampler_.sample(active.request.sampling, row,
                         {.tokens = sequence.tokens, .n_prompt = active.n_prompt}, allowed);
+    if (closes_thought_instead(active, sampled.token)) break;
     const bool came_true =
         n_true < n_guessed && sequence.guess[static_cast<size_t>(n_true)] == sampled.token;
     if (came_true) {
@@ -396,7 +407,10 @@ void Engine::take_token(Active& active, TokenId token, bool forced,
 
 // The closing tokens join the sequence at once and are computed like a short prefill.
 void Engine::close_thought_if_due(Active& active) {
-  if (active.finished || !active.tracker.close_due()) return;
+  if (!active.finished && active.tracker.close_due()) close_thought(active);
+}
+
+void Engine::close_thought(Active& active) {
   for (const TokenId token : active.tracker.closing_tokens()) {
     active.sequence.tokens.push_back(token);
     take_token(active, token, true, std::nullopt);

@@ -90,10 +90,12 @@ class Engine {
   void guess();
   void run_batch();
   bool constrain(Active& active, std::span<const uint64_t>& allowed);
+  bool closes_thought_instead(Active& active, TokenId token);
   void take_logits(Active& active, std::span<const float> logits, int64_t n_guessed);
   void take_token(Active& active, TokenId token, bool forced,
                   std::optional<TokenLogprobs> logprobs);
   void close_thought_if_due(Active& active);
+  void close_thought(Active& active);
   void send_text(Active& active, std::vector<TextDelta>& deltas);
   bool ends_turn(TokenId token) const;
   void finish(Active& active, FinishReason reason, std::string error = {});

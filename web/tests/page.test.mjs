@@ -222,7 +222,7 @@ on_page('Python runs in the frame, with the files', async (page) => {
   assert.ok(!mock.requests.some((one) => one.includes('/python/')), 'Python is loaded only when used');
   await click_text(page, '.code-head button', 'Run');
   await page.waitForFunction(
-    () => /Done|Failed/.test(document.querySelector('.run-head')?.textContent), { timeout: 60_000 });
+    () => /Done|Failed/.test(document.querySelector('.run-head')?.textContent), { timeout: 180_000 });
   assert.match(await text_of(page, '.run pre'), /^3 5\n/);
   assert.match(await text_of(page, '.run pre'), /city,sum/);
 });

@@ -50,7 +50,7 @@ after(async () => {
 });
 
 function on_page(name, body) {
-  test(name, { skip, timeout: 120_000 }, async () => {
+  test(name, { skip, timeout: 300_000 }, async () => {
     const opened = await open_page(browser, origin);
     try {
       await body(opened.page);
@@ -145,7 +145,7 @@ for (const [kind, code] of [['js', 'print(6 * 7)'], ['python', 'print(6 * 7)']])
     await page.waitForSelector('.code-head button');
     await click_text(page, '.code-head button', 'Run');
     await page.waitForFunction(
-      () => /Done|Failed/.test(document.querySelector('.run-head')?.textContent), { timeout: 60_000 });
+      () => /Done|Failed/.test(document.querySelector('.run-head')?.textContent), { timeout: 180_000 });
     assert.equal(await text_of(page, '.run pre'), '42\n');
   });
 }

@@ -101,7 +101,7 @@ class Recipe {
   }
 
   Status problems(const char* file, eval::ProblemSetOptions options) {
-    return stage(file, {file}, [&] {
+    return stage(file, {file}, [&]() -> Status {
       Progress progress(fmt::format("writing {}", file));
       return eval::write_problems(options, path(file), [&](int64_t done, int64_t total) {
         progress.update(static_cast<double>(done), static_cast<double>(total));
@@ -142,7 +142,7 @@ class Recipe {
   }
 
   Status init(const char* file, train::InitOptions options) {
-    return stage(file, {file}, [&] {
+    return stage(file, {file}, [&]() -> Status {
       options.tokenizer = folder_;
       int64_t n_parameters = 0;
       RECKON_RETURN_IF_ERROR(train::write_initial_model(options, path(file), pool_, n_parameters));

@@ -13,7 +13,7 @@
 
 namespace reckon::testing {
 
-inline const std::string kLead = "The answer is ";  // probe_style() of the fixture's template
+inline const std::string kLead = "The answer is ";  // default_probe_style() of the fixture's template
 
 struct Story {
   std::string thought;

@@ -179,6 +179,17 @@ ssize_t write_quietly(int fd, std::string_view text) {
   return n;
 }
 
+// Both ends above the standard streams, which may be closed: the child puts its own there.
+bool open_pipe(std::array<int, 2>& ends) {
+  std::array<int, 2> low{-1, -1};
+  if (pipe2(low.data(), O_CLOEXEC) != 0) return false;
+  for (size_t i = 0; i < low.size(); ++i) ends[i] = fcntl(low[i], F_DUPFD_CLOEXEC, 3);
+  const int error = errno;
+  for (const int fd : low) close(fd);
+  errno = error;
+  return ends[0] >= 0 && ends[1] >= 0;
+}
+
 void close_fd(int& fd) {
   if (fd >= 0) close(fd);
   fd = -1;
@@ -193,15 +204,15 @@ Result<SandboxedChild> SandboxedChild::start(const std::string& program, std::st
   std::array<int, 2> in{-1, -1};
   std::array<int, 2> out{-1, -1};
   SandboxedChild child;
-  if (pipe2(in.data(), O_CLOEXEC) != 0) {
-    return failed(fmt::format("{}: no pipe: {}", program, std::strerror(errno)));
-  }
+  const bool opened = open_pipe(in) && open_pipe(out);
   child.in_ = in[1];
-  if (pipe2(out.data(), O_CLOEXEC) != 0) {
-    close(in[0]);
-    return failed(fmt::format("{}: no pipe: {}", program, std::strerror(errno)));
-  }
   child.out_ = out[0];
+  if (!opened) {
+    const int error = errno;
+    close_fd(in[0]);
+    close_fd(out[1]);
+    return failed(fmt::format("{}: no pipe: {}", program, std::strerror(error)));
+  }
   child.input_ = std::move(input);
   child.limits_ = limits;
   child.deadline_ = Clock::now() + std::chrono::milliseconds(limits.time_ms);

@@ -76,6 +76,7 @@ Program::Program()
   add_tokenize_command(*this);
   add_tokenizer_command(*this);
   add_eval_command(*this);
+  add_thinking_command(*this);
   add_recipe_command(*this);
   add_convert_command(*this);
   add_quantize_command(*this);

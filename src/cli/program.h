@@ -29,6 +29,7 @@ void add_show_command(Program& program);
 void add_tokenize_command(Program& program);
 void add_tokenizer_command(Program& program);
 void add_eval_command(Program& program);
+void add_thinking_command(Program& program);
 void add_recipe_command(Program& program);
 void add_convert_command(Program& program);
 void add_quantize_command(Program& program);

@@ -108,7 +108,7 @@ class Recipe {
   }
 
   Status problems(const char* file, eval::ProblemSetOptions options) {
-    return stage(file, {file}, [&] {
+    return stage(file, {file}, [&]() -> Status {
       Progress progress(fmt::format("writing {}", file));
       return eval::write_problems(options, path(file), [&](int64_t done, int64_t total) {
         progress.update(static_cast<double>(done), static_cast<double>(total));

@@ -27,6 +27,13 @@ void add_early_stop_options(CLI::App& command, ThinkOptions& options) {
       ->type_name("N")
       ->capture_default_str();
   command
+      .add_option(
+          "--early-style", options.early.style,
+          "Where a model's thoughts turn and how it answers: r1 (paragraphs, \\boxed{}), lines "
+          "(short lines, the bare result), plain (default: by the chat template)")
+      ->type_name("NAME")
+      ->check(CLI::IsMember({"r1", "lines", "plain"}));
+  command
       .add_option("--early-gap", options.early.min_gap,
                   "Fewest tokens of thought between two branches")
       ->type_name("N")

@@ -38,6 +38,10 @@ Status check_early_stop(const EarlyStop& early) {
     return usage_error(fmt::format(
         "early_stop.confidence: expected more than 0 and at most 1, found {}", early.confidence));
   }
+  if (!early.style.empty() && find_probe_style(early.style) == nullptr) {
+    return usage_error(
+        fmt::format("early_stop.style: expected r1, lines or plain, found {}", early.style));
+  }
   if (early.agreeing < 2) {
     return usage_error(
         fmt::format("early_stop.agreeing: expected at least 2, found {}", early.agreeing));

@@ -28,8 +28,11 @@ size_t closing_of_open_brace(std::string_view text) {
   return std::string_view::npos;
 }
 
-std::string_view template_name(const Engine& engine) {
-  return engine.chat_template() == nullptr ? "" : engine.chat_template()->name();
+const ProbeStyle& style_for(const Engine& engine, const std::string& name) {
+  const ProbeStyle* named = find_probe_style(name);
+  if (named != nullptr) return *named;
+  return default_probe_style(engine.chat_template() == nullptr ? ""
+                                                               : engine.chat_template()->name());
 }
 
 }  // namespace
@@ -37,7 +40,7 @@ std::string_view template_name(const Engine& engine) {
 Path::Path(Engine& engine, const Request& request, int64_t index)
     : engine_(engine),
       request_(request),
-      style_(probe_style(template_name(engine))),
+      style_(style_for(engine, request.early_stop.style)),
       marks_(style_, request.early_stop.min_gap) {
   request_.sampling.seed = path_seed(request.sampling.seed, static_cast<uint64_t>(index));
   // A vote's weight needs them; they are taken out of the events again.
@@ -184,7 +187,7 @@ void Path::watch(const TokenEvent& token) {
   // Marks are counted in tokens of the thought; before it stand those of an opening mark.
   const auto first = std::find(parts_.begin(), parts_.end(), Part::kThinking) - parts_.begin();
   const std::optional<int64_t> place = marks_.push(engine_.tokenizer().bytes(token.token));
-  if (!place) return;
+  if (!place || *place < request_.min_think_tokens) return;
   auto probe = std::make_unique<Probe>();
   probe->n_tokens = first + *place;
   probes_.push_back(std::move(probe));

@@ -78,6 +78,7 @@ class Run {
     request.sampling.seed = options_.seed + index;
     request.max_tokens = options_.max_tokens;
     if (!options_.thinking) request.think_budget = 0;
+    if (options_.prepare) options_.prepare(request);
     RECKON_ASSIGN(const RequestId id,
                   engine_.submit(std::move(request), [this, index](RequestId, const Event& event) {
                     take(index, event);
@@ -98,6 +99,8 @@ class Run {
       outcome.ended = finished->reason == FinishReason::kStop;
       outcome.thought_tokens = finished->usage.output.thinking;
       outcome.answer_tokens = finished->usage.output.answer;
+      outcome.spent_tokens = finished->usage.output.total() + finished->usage.discarded_tokens +
+                             finished->usage.probe_tokens;
       judge(index);
     }
   }

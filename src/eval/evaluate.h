@@ -34,6 +34,8 @@ struct EvaluationOptions {
   uint64_t seed = 0;          // of the first task; each has its own
   // Requests given to the engine at a time, so that it never holds more than it has room for.
   int64_t max_submitted = 128;
+  // Changes each request before it is submitted; may be empty.
+  std::function<void(Request&)> prepare = {};
 };
 
 // One output, judged.
@@ -45,6 +47,7 @@ struct Outcome {
   bool ended = false;
   int64_t thought_tokens = 0;
   int64_t answer_tokens = 0;
+  int64_t spent_tokens = 0;  // generated, given up ones and side branches too
 };
 
 struct EvaluationProgress {

@@ -14,15 +14,18 @@ bool is_letter(char c) {
 
 }  // namespace
 
-const ProbeStyle& probe_style(std::string_view template_name) {
-  // R1 and its distills: DEER's words; paragraphs end between steps.
+const ProbeStyle* find_probe_style(std::string_view name) {
   static const ProbeStyle r1{.breaks = {"\n\n"},
                              .words = {"Wait", "Alternatively", "Hmm", "But wait", "Let me check"},
                              .lead = "**Final Answer**\n\\boxed{"};
-  // Others think in lines and answer in words.
+  static const ProbeStyle lines{.breaks = {"\n"}, .words = {"Wait", "wait"}, .lead = ""};
   static const ProbeStyle plain{
       .breaks = {"\n"}, .words = {"Wait", "Alternatively", "Hmm"}, .lead = "The answer is "};
-  return template_name.starts_with("deepseek-r1") ? r1 : plain;
+  return name == "r1" ? &r1 : name == "lines" ? &lines : name == "plain" ? &plain : nullptr;
+}
+
+const ProbeStyle& default_probe_style(std::string_view template_name) {
+  return *find_probe_style(template_name.starts_with("deepseek-r1") ? "r1" : "plain");
 }
 
 TurnMarks::TurnMarks(const ProbeStyle& style, int64_t min_gap)

@@ -19,8 +19,12 @@ struct ProbeStyle {
   std::string lead;
 };
 
-// By the chat template's name.
-const ProbeStyle& probe_style(std::string_view template_name);
+// "r1": R1 and its distills, which think in paragraphs and put results into \boxed{}. "lines":
+// models that think in short lines and answer with nothing but the result. "plain": others. nullptr
+// for a name that is none.
+const ProbeStyle* find_probe_style(std::string_view name);
+// What is used when none is named, by the chat template's name.
+const ProbeStyle& default_probe_style(std::string_view template_name);
 
 class TurnMarks {
  public:

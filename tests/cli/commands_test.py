@@ -177,8 +177,8 @@ class Ask(harness.Tests):
     def test_guesses_leave_the_answer_alone(self):
         def answer(*arguments):
             tree = self.ask("--max-tokens", 100, "--seed", 3, *arguments, "ab " * 30)
-            usage = {k: v for k, v in tree["usage"].items() if k != "computed_tokens"}
-            return tree["thinking"], tree["answer"], usage
+            tree["usage"].pop("computed_tokens")  # wrong guesses too
+            return tree["thinking"], tree["answer"], tree["usage"]
         self.assertEqual(answer("--speculate", "off"), answer("--speculate", "ngram"))
         self.assertEqual(answer("--speculate", "off"), answer())
         self.assertEqual(answer("--speculate", "off"), answer("--draft", self.model))
@@ -257,6 +257,93 @@ class Ask(harness.Tests):
         for more in (("--kv-type", "q8"), ("--paged",)):
             tree = self.ask("--max-tokens", 4, "--temp", 0, *more, "hello")
             self.assertEqual(tree["finish_reason"], "length")
+
+
+class Thinking(harness.Tests):
+    def ask(self, *arguments, **more):
+        return self.expect_json("ask", "-m", self.model, "--ctx", 256, "--temp", 1, "--seed", 5,
+                                "--max-tokens", 40, *arguments, "hello", **more)
+
+    def test_effort_none_opens_with_a_finished_thought(self):
+        tree = self.ask("--effort", "none")
+        self.assertEqual(tree["thinking"], "Okay, I think I have finished thinking.")
+        self.assertEqual(tree["usage"]["thinking_tokens"], 0)
+        self.assertEqual(tree["thought_end"], "budget")
+        self.assertEqual(tree["usage"]["saved_tokens"], 0)
+
+    def test_effort_is_a_share(self):
+        tree = self.ask("--effort", "medium")
+        self.assertLessEqual(tree["usage"]["thinking_tokens"], 10)
+        self.assertIn("saved_tokens", tree["usage"])
+
+    def test_closing_sentence(self):
+        tree = self.ask("--think-budget", 3, "--closing", "Time is up.")
+        self.assertTrue(tree["thinking"].endswith("Time is up."), tree["thinking"])
+
+    def test_paths(self):
+        plain = self.ask()
+        tree = self.ask("--paths", 5, "--window", 2, "--vote-stop", "off")
+        report = tree["deliberation"]
+        self.assertEqual(len(report["paths"]), 5)
+        for path in report["paths"]:
+            self.assertTrue({"answer", "thought_end", "finished", "tokens", "probes", "weight"}
+                            <= set(path))
+        if report["chosen"] == 0:
+            self.assertEqual((tree["thinking"], tree["answer"]),
+                             (plain["thinking"], plain["answer"]))
+        again = self.ask("--paths", 5, "--window", 5, "--vote-stop", "off")
+        self.assertEqual(again["deliberation"]["votes"], report["votes"])
+        self.assertEqual(again["answer"], tree["answer"])
+
+    def test_a_path_that_is_probed_stays_as_it_is(self):
+        plain = self.ask()
+        tree = self.ask("--early-stop", "confident", "--early-confidence", 1, "--early-style",
+                        "lines", "--early-gap", 1)
+        self.assertEqual((tree["thinking"], tree["answer"]), (plain["thinking"], plain["answer"]))
+        self.assertIn("deliberation", tree)
+
+    def test_verify(self):
+        program = self.folder / "verify.sh"
+        program.write_text("#!/bin/sh\nread -r line\necho '{\"pass\": true}'\n")
+        program.chmod(0o755)
+        tree = self.ask("--effort", "none", "--verify", program)
+        path = tree["deliberation"]["paths"][0]
+        if path["answer"]:
+            self.assertEqual(path["passed"], True)
+
+    def test_explain_goes_to_standard_error(self):
+        run = self.expect(0, "ask", "-m", self.model, "--ctx", 256, "--max-tokens", 20, "--effort",
+                          "none", "--explain", "hello")
+        self.assertIn("The thought ended after 0 tokens: its budget.", run.stderr.decode())
+
+    def test_what_makes_no_sense_is_2(self):
+        ask = ("ask", "-m", self.model)
+        self.expect_error(2, "--effort", *ask, "--effort", "huge", "x")
+        self.expect_error(2, "--effort", *ask, "--effort", "low", "--think-budget", "3", "x")
+        self.expect_error(2, "paths", *ask, "--ctx", 64, "--paths", "0", "x")
+        self.expect_error(2, "paths", *ask, "--ctx", 64, "--paths", "65", "x")
+        self.expect_error(2, "window", *ask, "--ctx", 64, "--paths", "2", "--window", "0", "x")
+        self.expect_error(2, "--early-stop", *ask, "--early-stop", "often", "x")
+        self.expect_error(2, "soft_share", *ask, "--ctx", 64, "--soft-share", "2", "x")
+        self.expect_error(2, "--verify", *ask, "--ctx", 64, "--verify", "absent", "x")
+        self.expect_error(2, "min_think", *ask, "--ctx", 64, "--min-think", "9", "--think-budget",
+                          "3", "x")
+
+    def test_comparison_of_methods(self):
+        data = self.folder / "tasks.jsonl"
+        data.write_text("".join(
+            json.dumps({"kind": "sum", "rule": "number", "question": f"{i}+1?",
+                        "answer": str(i + 1)}) + "\n" for i in range(2)))
+        tree = self.expect_json("thinking", "-m", self.model, "--ctx", 128, "--data", data,
+                                "--max-tokens", 12, "--alone", 1, "--plot", "plot.svg")
+        self.assertEqual(tree["methods"][0]["method"], "full thought")
+        self.assertGreater(len(tree["methods"]), 15)
+        for method in tree["methods"]:
+            self.assertEqual(method["n"], 2)
+            self.assertGreater(method["tokens"], 0)
+        self.assertGreater(tree["alone_seconds_8_paths"], 0)
+        plot = (self.folder / "plot.svg").read_text()
+        self.assertTrue(plot.startswith("<svg") and plot.endswith("</svg>\n"))
 
 
 class CtrlC(harness.Tests):

@@ -130,6 +130,35 @@ TEST(EarlyStop, AnUncertainBranchDoesNotStop) {
   EXPECT_EQ(done->thinking, "first\nsecond\nthird");
 }
 
+// Models that say \\boxed{} or nothing but the result.
+TEST(EarlyStop, AsksInTheModelsOwnStyle) {
+  for (const std::string style : {"r1", "lines"}) {
+    const std::string lead = style == "r1" ? "**Final Answer**\n\\boxed{" : "";
+    const std::string answer = style == "r1" ? "\\frac{1}{2}}" : "4";
+    const std::string text = "one\n\ntwo";
+    Rig rig(tiny_shape(), [&](const std::vector<TokenId>& sequence) -> TokenId {
+      const std::string output = plain_text(sequence, kPrompt.size());
+      const size_t mark = output.find('>');
+      if (mark == std::string::npos) {
+        return output.size() < text.size() ? static_cast<uint8_t>(text[output.size()]) : kThinkEnd;
+      }
+      std::string said = output.substr(mark + 1);
+      said.erase(0, std::min<size_t>(2, said.size()));
+      const std::string wanted = said.starts_with(lead) ? lead + answer : "done";
+      return said.size() < wanted.size() ? static_cast<uint8_t>(wanted[said.size()]) : kEos;
+    });
+    Request request = early(EarlyStop::Rule::kConfident);
+    request.early_stop.style = style;
+    const Result<Completion> done = rig.engine->generate(request);
+    ASSERT_TRUE(done.ok());
+    EXPECT_EQ(done->thinking, "one") << style;
+    EXPECT_EQ(done->answer, style == "r1" ? "done" : "4");
+    EXPECT_EQ(done->thought_end, ThoughtEnd::kConfident);
+    rig.engine->step();
+    rig.expect_idle();
+  }
+}
+
 // The same path, whether it is probed or not, on logits that depend on every token before them.
 TEST(EarlyStop, ProbesLeaveThePathBitIdentical) {
   for (const uint64_t seed : {1, 2, 3, 4, 5}) {
@@ -214,6 +243,14 @@ TEST(EarlyStop, NoStopWhereNoRoomIsLeftForAnAnswer) {
   EXPECT_EQ(plain_text(run(three_lines({"4", "4", "4"}), request).tokens, 0), "first\n>\n\nS");
 }
 
+TEST(EarlyStop, NotBeforeTheMinimum) {
+  Request request = early(EarlyStop::Rule::kConfident);
+  request.min_think_tokens = 7;
+  const Completion done = run(three_lines({"4", "4", "4"}), request);
+  EXPECT_EQ(done.thinking, "first\nsecond");
+  EXPECT_EQ(done.deliberation->paths[0].end, ThoughtEnd::kConfident);
+}
+
 TEST(EarlyStop, CancelledInEveryPhase) {
   const Story story = three_lines({"4", "5", "5"});
   Request request = early(EarlyStop::Rule::kAgreed);
@@ -284,6 +321,7 @@ TEST(EarlyStop, RefusesWhatMakesNoSense) {
   refused([](EarlyStop& e) { e.agreeing = 1; });
   refused([](EarlyStop& e) { e.min_gap = 0; });
   refused([](EarlyStop& e) { e.max_probe_tokens = 0; });
+  refused([](EarlyStop& e) { e.style = "nonsense"; });
 }
 
 }  // namespace

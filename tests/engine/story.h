@@ -13,7 +13,8 @@
 
 namespace reckon::testing {
 
-inline const std::string kLead = "The answer is ";  // probe_style() of the fixture's template
+// default_probe_style() of the fixture's template.
+inline const std::string kLead = "The answer is ";
 
 struct Story {
   std::string thought;

@@ -53,6 +53,11 @@ $(REAL_DIR)/tokenizer_goldens/default.jsonl: tools/tokenizer_goldens.py tools/fe
 	  tokenizers==0.23.3
 	PYTHONPATH=$(REAL_DIR)/python RECKON_REAL_DIR=$(REAL_DIR) python3 tools/tokenizer_goldens.py real
 
+.PHONY: sdk
+sdk: ## unchanged clients of the three APIs against the server, fetched first
+	$(call build_preset,dev)
+	sh tools/run_sdk_tests.sh build/dev/bin/reckon build/sdk
+
 .PHONY: nightly
 nightly: ## the long tests: hours
 	$(call build_preset,dev)

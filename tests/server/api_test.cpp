@@ -266,6 +266,110 @@ TEST(OpenAi, Completions) {
   EXPECT_EQ(post(rig.port, "/v1/completions", R"({"prompt":[1,2,3],"max_tokens":1})").status, 200);
 }
 
+constexpr const char* kTool =
+    R"({"type":"function","function":{"name":"look_up","parameters":{"type":"object","properties":)"
+    R"({"n":{"type":"integer","minimum":0,"maximum":9}},"required":["n"],)"
+    R"("additionalProperties":false}}})";
+
+TEST(OpenAi, ToolCallsAndTheirResults) {
+  server::ServerOptions options;
+  options.pool.load.context_length = 2048;
+  const ServerRig rig(std::move(options));
+  const std::string tools = std::string(R"("tools":[)") + kTool +
+                            R"(],"tool_choice":"required","max_tokens":300,)"
+                            R"("reasoning_effort":"none")";
+  const Reply reply = rig.chat(tools);
+  ASSERT_EQ(reply.status, 200) << reply.body;
+  const json::value choice = reply.json().at("choices").at(0);
+  EXPECT_EQ(choice.at("finish_reason"), "tool_calls");
+  EXPECT_TRUE(choice.at("message").at("content").is_null());
+  const json::value call = choice.at("message").at("tool_calls").at(0);
+  EXPECT_EQ(call.at("function").at("name"), "look_up");
+  const json::value arguments = json::parse(call.at("function").at("arguments").as_string());
+  EXPECT_TRUE(arguments.at("n").is_int64());
+  const Reply streamed = rig.chat(tools + R"(,"stream":true)");
+  EXPECT_TRUE(streamed.has("\"tool_calls\":[{")) << streamed.body;
+  EXPECT_TRUE(streamed.has("\"finish_reason\":\"tool_calls\""));
+  json::array messages{
+      json::object{{"role", "user"}, {"content", "x"}}, choice.at("message"),
+      json::object{{"role", "tool"}, {"tool_call_id", call.at("id")}, {"content", "sunny"}}};
+  const json::object after{
+      {"messages", messages}, {"max_tokens", 3}, {"tools", json::array{json::parse(kTool)}}};
+  EXPECT_EQ(post(rig.port, "/v1/chat/completions", json::serialize(after)).status, 200);
+}
+
+TEST(OpenAi, FormatsAreKept) {
+  const ServerRig rig;
+  const std::string schema =
+      R"("response_format":{"type":"json_schema","json_schema":{"name":"a","schema":{"type":)"
+      R"("object","properties":{"ok":{"type":"boolean"}},"required":["ok"],)"
+      R"("additionalProperties":false}}},"max_tokens":200,"thinking_budget_tokens":9,)";
+  for (const char* seed : {"1", "2", "3"}) {
+    const Said said = read_whole(post(
+        rig.port, "/v1/chat/completions",
+        R"({"messages":[{"role":"user","content":"x"}],)" + schema + R"("seed":)" + seed + "}"));
+    EXPECT_FALSE(said.thinking.empty());
+    EXPECT_TRUE(json::parse(said.answer).at("ok").is_bool()) << said.answer;
+  }
+  const Said held = read_whole(rig.chat(R"("grammar":"root ::= \"yes\" | \"no\"","max_tokens":50,)"
+                                        R"("reasoning_effort":"none")"));
+  EXPECT_TRUE(held.answer == "yes" || held.answer == "no") << held.answer;
+  for (
+      const char* bad :
+      {R"("grammar":"root ::= nothing")", R"("grammar":"^+a")",
+       R"("response_format":{"type":"json_schema","json_schema":{"schema":{"$ref":"http://x"}}})",
+       R"("response_format":{"type":"json_schema"})", R"("response_format":{"type":"xml"})",
+       R"("response_format":{"type":"json_schema","json_schema":{"schema":{"type":"nothing"}}})"}) {
+    const Reply reply = rig.chat(bad);
+    EXPECT_EQ(reply.status, 400) << bad << reply.body;
+    EXPECT_FALSE(reply.json().at("error").at("param").is_null()) << bad;
+  }
+}
+
+TEST(OpenAi, Responses) {
+  const ServerRig rig;
+  const std::string fields =
+      R"("input":"hi","max_output_tokens":40,"temperature":0,"reasoning":{"effort":"minimal"})";
+  const Reply whole = post(rig.port, "/v1/responses", "{" + fields + "}");
+  ASSERT_EQ(whole.status, 200) << whole.body;
+  EXPECT_EQ(whole.json().at("object"), "response");
+  const Reply streamed = post(rig.port, "/v1/responses", "{" + fields + R"(,"stream":true})");
+  const std::vector<std::string> list = events(streamed.body);
+  EXPECT_EQ(json::parse(list.front()).at("type"), "response.created");
+  const json::value last = json::parse(list.back());
+  const auto texts = [](const json::value& response) {
+    std::string all;
+    for (const json::value& item : response.at("output").as_array()) {
+      for (const json::value& part : item.at("content").as_array()) {
+        all += part.at("text").as_string();
+      }
+    }
+    return all;
+  };
+  EXPECT_EQ(texts(last.at("response")), texts(whole.json()));
+  for (size_t i = 0; i < list.size(); ++i) {
+    EXPECT_EQ(json::parse(list[i]).at("sequence_number"), static_cast<int64_t>(i));
+  }
+  EXPECT_EQ(post(rig.port, "/v1/responses", R"({"input":"x","previous_response_id":"r"})").status,
+            400);
+  EXPECT_EQ(post(rig.port, "/v1/responses", R"({"input":"x","store":true})").status, 400);
+}
+
+TEST(Page, HasItsPolicyAndItsTypes) {
+  const ServerRig rig;
+  const Reply page = get(rig.port, "/");
+  if (page.status == 404) GTEST_SKIP() << "built without the page";
+  EXPECT_NE(page.head.find("default-src 'none'; script-src 'self'"), std::string::npos);
+  EXPECT_NE(page.head.find("frame-ancestors 'none'"), std::string::npos);
+  EXPECT_NE(page.head.find("Content-Type: text/html"), std::string::npos);
+  const size_t tag = page.head.find("ETag: ") + 6;
+  const std::string value = page.head.substr(tag, page.head.find("\r\n", tag) - tag);
+  EXPECT_EQ(call(rig.port, "GET", "/", "", {{"If-None-Match", value}}).status, 304);
+  EXPECT_NE(get(rig.port, "/run.html").head.find("sandbox allow-scripts"), std::string::npos);
+  EXPECT_EQ(get(rig.port, "/../index.html").status, 404);
+  EXPECT_EQ(get(rig.port, "index.html").status, 404);
+}
+
 TEST(OpenAi, ModelsAndWhatIsNotThere) {
   const ServerRig rig;
   EXPECT_TRUE(get(rig.port, "/v1/models").has("tiny-llama"));

@@ -101,10 +101,10 @@ class TinyLibrary final : public server::ModelLibrary {
   std::map<std::string, server::LibraryModel> models_;
 };
 
-// Waits up to ten seconds for something that other threads bring about.
+// Waits up to a minute (machines may be busy) for something that other threads bring about.
 template <class Condition>
 bool eventually(const Condition& condition) {
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
   while (!condition()) {
     if (std::chrono::steady_clock::now() > end) return false;
     ::usleep(2000);

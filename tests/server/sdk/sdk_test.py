@@ -164,7 +164,8 @@ class Sdk(unittest.TestCase):
     # --- anthropic
 
     def test_anthropic_messages(self):
-        fields = {"model": self.model, "max_tokens": 80, "messages": QUESTION, "temperature": 0,
+        fields = {"model": self.model, "max_tokens": 80, "messages": QUESTION,
+                  "extra_body": {"temperature": 0},
                   "thinking": {"type": "enabled", "budget_tokens": 20}}
         whole = self.anthropic.messages.create(**fields)
         self.assertEqual(whole.content[0].type, "thinking")

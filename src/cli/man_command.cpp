@@ -37,6 +37,21 @@ interrupted
 .B RECKON_ISA
 the kernels to compute with: scalar, avx2, avx512 or neon. The answers are the same.
 .TP
+.B RECKON_MODELS
+the folder of pulled models; without it
+.I $XDG_DATA_HOME/reckon/models
+or
+.I ~/.local/share/reckon/models
+.TP
+.BR HF_ENDPOINT ", " HF_TOKEN ", " HF_TOKEN_PATH
+another hub to pull from, and the token for gated repositories or the file that holds it
+.TP
+.BR OLLAMA_MODELS ", " HF_HUB_CACHE ", " HF_HOME
+where other programs keep models, which are used in place
+.TP
+.BR SSL_CERT_FILE ", " SSL_CERT_DIR
+which certificates to trust instead of the system's
+.TP
 .B NO_COLOR
 when set, nothing is dim or bold
 .TP

@@ -7,6 +7,7 @@
 
 #include "model/quantize.h"
 #include "model/synth.h"
+#include "store/catalog.h"
 
 namespace reckon::cli {
 namespace {
@@ -68,6 +69,8 @@ std::vector<std::string> choices(const CLI::App& command, const CLI::Option& opt
     for (const SynthShape& shape : all_synth_shapes()) words.emplace_back(shape.name);
   } else if (where == "quantize --type") {
     for (const QuantizeTargetInfo& info : all_quantize_targets()) words.emplace_back(info.name);
+  } else if (where == "pull MODEL" || where == "run MODEL") {
+    for (const CatalogModel& model : catalog()) words.push_back(model.name);
   } else if (where == "convert --type") {
     words = {"f32", "f16", "bf16"};
   } else if (where == "completion SHELL") {

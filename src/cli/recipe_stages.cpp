@@ -159,14 +159,20 @@ class Recipe {
   }
 
   // Trains base on data into name.gguf and name.q8_0.gguf.
-  Status sft(const std::string& name, const std::string& base, std::vector<std::string> data,
+  Status sft(const std::string& name, const std::string& base, const std::vector<std::string>& data,
              int64_t n_steps, double learning_rate) {
     const std::string file = name + ".gguf";
     const std::string quantised = name + ".q8_0.gguf";
     return stage(name, {file, quantised}, [&]() -> Status {
       train::SftOptions options;
       options.base = path(base);
-      for (std::string& part : data) options.data.push_back(path(part));
+      // A model that is too small answers nothing right: then there is nothing of its own to learn.
+      for (const std::string& part : data) {
+        std::error_code error;
+        const bool empty = std::filesystem::file_size(path(part), error) == 0 && !error;
+        if (!empty) options.data.push_back(path(part));
+      }
+      if (options.data.empty()) options.data.push_back(path("train.jsonl"));
       options.held_out = {path("development.jsonl")};
       options.out = path(file);
       options.n_steps = n_steps;
@@ -249,10 +255,6 @@ class Recipe {
                                               }));
       out().write(fmt::format("{}: {} of {} problems solved, {} answers kept\n", file,
                               result.n_solved, result.n_problems, result.n_kept));
-      if (result.n_kept == 0) {
-        // Nothing to learn from: the small scale's model may know nothing yet.
-        return write_file(path(file), *read_file(path("development.jsonl"), 1 << 30));
-      }
       return {};
     });
   }
@@ -374,12 +376,12 @@ const RecipeScale& full_scale() {
 const RecipeScale& smoke_scale() {
   static const RecipeScale scale = {.name = "smoke",
                                     .n_training = 2000,
-                                    .n_held_out = 4,
+                                    .n_held_out = 3,
                                     .n_development = 2,
                                     .n_sampled = 30,
                                     .samples_a_problem = 2,
                                     .vocab_size = 512,
-                                    .cold_start_steps = 30,
+                                    .cold_start_steps = 60,
                                     .grpo_steps = 2,
                                     .grpo_questions = 2,
                                     .grpo_group = 4,

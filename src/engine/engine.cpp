@@ -358,6 +358,17 @@ bool Engine::constrain(Active& active, std::span<const uint64_t>& allowed) {
   return !over;
 }
 
+// A constrained request is owed an answer: where the model would end its turn inside its thought,
+// the thought is closed in place of that token.
+bool Engine::closes_thought_instead(Active& active, TokenId token) {
+  const bool ends =
+      active.constraint && active.tracker.part() == Part::kThinking && ends_turn(token);
+  if (!ends) return false;
+  active.thought_end = ThoughtEnd::kOwn;
+  force(active, active.tracker.closing_tokens());
+  return true;
+}
+
 // logits [1 + n_guessed, vocab_size of the model]: a token is sampled from each row as long as all
 // that the row's computation took for granted has come true.
 void Engine::take_logits(Active& active, std::span<const float> logits, int64_t n_guessed) {
@@ -380,6 +391,7 @@ void Engine::take_logits(Active& active, std::span<const float> logits, int64_t 
       force(active, active.tracker.lengthening_tokens());
       break;
     }
+    if (closes_thought_instead(active, sampled.token)) break;
     const bool came_true =
         n_true < n_guessed && sequence.guess[static_cast<size_t>(n_true)] == sampled.token;
     if (came_true) {

@@ -18,8 +18,8 @@
 #include "base/result.h"
 #include "engine/answer_constraint.h"
 #include "engine/control_table.h"
-#include "engine/draft.h"
 #include "engine/deliberation.h"
+#include "engine/draft.h"
 #include "engine/request.h"
 #include "engine/scheduler.h"
 #include "forward/decoder.h"
@@ -110,6 +110,7 @@ class Engine {
   std::span<const TokenId> guess_for(Active& active, int64_t n_max);
   void run_batch();
   bool constrain(Active& active, std::span<const uint64_t>& allowed);
+  bool closes_thought_instead(Active& active, TokenId token);
   void take_logits(Active& active, std::span<const float> logits, int64_t n_guessed);
   SampledToken sample(Active& active, std::span<const float> logits,
                       std::span<const uint64_t> allowed);

@@ -1,5 +1,5 @@
 // The arithmetic of training in float32, as raw-pointer functions behind one table for each
-// instruction set, all giving the same bits (docs/numerics.md, "Training"). Functions are noexcept
+// instruction set, all giving the same bits (docs/training.md). Functions are noexcept
 // and unchecked: the callers prove the shapes once.
 #pragma once
 

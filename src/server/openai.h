@@ -47,7 +47,8 @@ Headers event_stream_headers(const Call& call);
 std::string sse(std::string_view data);
 inline constexpr std::string_view kSsePing = ": ping\n\n";
 
-inline constexpr std::string_view kFingerprint = "reckon-" RECKON_VERSION;
+// "reckon-" and the version.
+extern const std::string_view kFingerprint;
 
 // /v1/chat/completions and its control.
 void chat_completions(ApiContext& context, Call call);

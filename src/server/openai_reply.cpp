@@ -5,6 +5,8 @@
 
 namespace reckon::server {
 
+const std::string_view kFingerprint = "reckon-" RECKON_VERSION;
+
 namespace json = boost::json;
 
 json::object openai_usage(const Usage& usage) {

@@ -177,12 +177,44 @@ class Ask(harness.Tests):
     def test_guesses_leave_the_answer_alone(self):
         def answer(*arguments):
             tree = self.ask("--max-tokens", 100, "--seed", 3, *arguments, "ab " * 30)
-            return tree["thinking"], tree["answer"], tree["usage"]
+            usage = {k: v for k, v in tree["usage"].items() if k != "computed_tokens"}
+            return tree["thinking"], tree["answer"], usage
         self.assertEqual(answer("--speculate", "off"), answer("--speculate", "ngram"))
         self.assertEqual(answer("--speculate", "off"), answer())
         self.assertEqual(answer("--speculate", "off"), answer("--draft", self.model))
         self.expect_error(3, "no-such", "ask", "-m", self.model, "--draft", "no-such", "hello")
         self.expect_error(2, "--speculate", "ask", "-m", self.model, "--speculate", "x", "hello")
+
+    def test_constraints_hold_the_answer_and_not_the_thought(self):
+        schema = ('{"type": "object", "properties": {"n": {"type": "integer"}, "s": {"enum": '
+                  '["x", "y"]}}, "required": ["n", "s"], "additionalProperties": false}')
+        file = self.folder / "schema.json"
+        file.write_text(schema)
+        grammar = self.folder / "list.gbnf"
+        grammar.write_text('root ::= "[" [a-c]{3} "]"\n')
+        for seed in range(2):
+            common = ("--seed", seed, "--think-budget", 4)
+            tree = self.ask(*common, "--json-schema", schema, "hello")
+            self.assertEqual(tree["finish_reason"], "stop")
+            answer = json.loads(tree["answer"])
+            self.assertEqual(set(answer), {"n", "s"})
+            self.assertIsInstance(answer["n"], int)
+            self.assertEqual(self.ask(*common, "--json-schema", file, "hello")["answer"],
+                             tree["answer"])
+            free = self.ask(*common, "--max-tokens", 20, "hello")
+            self.assertEqual(free["thinking"], tree["thinking"])
+            tree = self.ask(*common, "--grammar", grammar, "hello")
+            self.assertRegex(tree["answer"], r"^\[[abc]{3}\]$")
+        for schema, named in (('{"not": {}}', "not"), ('{"type": "tuple"}', "type")):
+            self.expect_error(2, named, "ask", "-m", self.model, "--json-schema", schema, "x")
+        self.expect_error(3, "JSON", "ask", "-m", self.model, "--json-schema", "{", "x")
+        self.expect_error(3, "absent", "ask", "-m", self.model, "--json-schema", "absent", "x")
+        self.expect_error(3, "absent", "ask", "-m", self.model, "--grammar", "absent", "x")
+        self.expect_error(2, "excludes", "ask", "-m", self.model, "--grammar", grammar,
+                          "--json-schema", file, "x")
+        grammar.write_text("root ::= ^+a")
+        self.expect_error(2, "line 1, column 10", "ask", "-m", self.model, "--grammar", grammar,
+                          "x")
 
     def test_dash_reads_standard_input(self):
         typed = self.ask("--max-tokens", 8, "--temp", 0, "what is\nit?")

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -115,6 +116,26 @@ TEST(AnswerConstraint, AForcedEndOfTheThought) {
     EXPECT_EQ(log.answer, "{}");
     EXPECT_EQ(log.finished->reason, FinishReason::kStop);
   }
+}
+
+// The model would end its turn without any answer.
+TEST(AnswerConstraint, ATurnThatEndsInsideTheThought) {
+  for (const TokenId end : {kEos, kImEnd}) {
+    // What is forced stands in the end token's place: a line break, the mark and a blank line.
+    Log log;
+    run(constrained("root ::= \"{}\"", 100, ThinkingStart::kOpened), tokens("hm", {end}, "xxx{}"),
+        log);
+    EXPECT_EQ(log.thinking, "hm");
+    EXPECT_EQ(log.answer, "{}");
+    EXPECT_EQ(log.finished->reason, FinishReason::kStop);
+    const std::vector<TokenId> said = log.ids();
+    EXPECT_EQ(std::count(said.begin(), said.end(), end), end == kEos ? 1 : 0);
+  }
+  Log broken;  // inside a character
+  run(constrained("root ::= \"{}\"", 100, ThinkingStart::kOpened), tokens("\xc3", {kEos}, "xxx{}"),
+      broken);
+  EXPECT_EQ(broken.thinking, "\xef\xbf\xbd");
+  EXPECT_EQ(broken.answer, "{}");
 }
 
 TEST(AnswerConstraint, AThoughtThatTheModelOpens) {

@@ -36,7 +36,8 @@ for library in libfmt-dev libcli11-dev libedit-dev libbsd-dev libmd-dev \
   grep -q "Linked in, from $library" "$folder/usr/share/doc/reckon/copyright" ||
     fail "expected the licence of $library"
 done
-if find "$folder" -type f | grep -vE '/usr/(bin/reckon$|share/|lib/systemd/system/reckon.service$)'; then
+expected='/usr/(bin/reckon$|share/|lib/systemd/system/reckon.service$)'
+if find "$folder" -type f | grep -vE "$expected"; then
   fail "expected one program and its documents"
 fi
 

@@ -141,7 +141,7 @@ void handle(ApiContext& context, Call call) {
   }
   const Found found = find_route(request);
   if (found.route == nullptr) {
-    if (serve_page(call)) return;
+    if (serve_page(call)) return;  // also where another method has a route: HEAD /
     ApiError error{.status = 404, .message = "there is nothing under this path"};
     if (!found.allowed.empty()) error = {.status = 405, .message = "expected " + found.allowed};
     Headers headers = reply_headers(call, "application/json");

@@ -6,7 +6,7 @@
 #                                          the long ones)
 #
 # CI's end within an hour on two cores: those that repeat the tests in another build are stopped, or
-# not begun, when RECKON_CHECK_MINUTES (50) are over, and the table says so.
+# not begun, when RECKON_CHECK_MINUTES (42) are over, and the table says so.
 set -u
 cd "$(dirname "$0")/.."
 
@@ -15,7 +15,7 @@ if [ $# = 0 ]; then
   repeats="asan-inputs fuzz aarch64 tsan-threads"
   set -- format-check unit real deb-check $repeats
 fi
-end=$(($(date +%s) + ${RECKON_CHECK_MINUTES:-50} * 60))
+end=$(($(date +%s) + ${RECKON_CHECK_MINUTES:-42} * 60))
 
 # The target, within the time that is left if it is one of those; 124 when that is over.
 check() {

@@ -166,8 +166,10 @@ export async function catalog(): Promise<CatalogModel[]> {
 
 export const machine = (): Promise<Machine> => get('reckon/machine');
 
-// 0 where the model doesn't say.
+// What the loaded model was given; of one that isn't loaded its own limit; 0 where it doesn't say.
 export async function context_tokens(model: string): Promise<number> {
+  const loaded = ((await get('api/ps')).models ?? []).find((one: any) => one.name === model);
+  if (loaded?.context_length) return Number(loaded.context_length) || 0;
   const info = (await (await call('api/show', { model })).json()).model_info ?? {};
   const name = Object.keys(info).find((field) => field.endsWith('.context_length'));
   return name ? Number(info[name]) || 0 : 0;

@@ -81,7 +81,9 @@ export function App() {
     };
   }, []);
   useEffect(() => void server.refresh(), [api_key.value]);
-  useEffect(() => void server.read_context_limit(model.value), [model.value]);
+  // Again after an answer: the first one loads the model.
+  const done = chat.announce.value === 'done';
+  useEffect(() => void server.read_context_limit(model.value), [model.value, done]);
   shape.value;
   const conversation = current.value;
   const close = () => { open.value = ''; };

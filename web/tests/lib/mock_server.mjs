@@ -57,6 +57,7 @@ async function handle(state, request, response, headers) {
     case 'GET /reckon/catalog': return json({ models: catalog(state) });
     case 'GET /reckon/machine':
       return json({ memory_bytes: 24 * 2 ** 30, threads: 2, isa: 'avx512', version: '0.1.0' });
+    case 'GET /api/ps': return json({ models: [] });
     case 'POST /api/show': return json({ model_info: { 'qwen2.context_length': 131072 } });
     case 'POST /tokenize': {
       const { content } = await read_body(request);

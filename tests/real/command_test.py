@@ -44,15 +44,21 @@ class SmolLM2(unittest.TestCase):
 
     def test_answer_and_usage(self):
         found = self.ask()
-        self.assertEqual(set(found), {"thinking", "answer", "finish_reason", "usage", "timings"})
+        self.assertEqual(set(found), {"thinking", "answer", "finish_reason", "thought_end", "usage",
+                                      "timings"})
+        self.assertEqual(found["thought_end"], "none")
         self.assertEqual(found["thinking"], "")  # this model does not think
         self.assertTrue(found["answer"].strip())
         self.assertIn(found["finish_reason"], ("stop", "length"))
-        self.assertEqual(set(found["usage"]), {"prompt_tokens", "thinking_tokens", "answer_tokens"})
+        self.assertEqual(set(found["usage"]), {"prompt_tokens", "thinking_tokens", "answer_tokens",
+                                               "scaffold_tokens", "computed_tokens",
+                                               "probe_tokens", "discarded_tokens"})
         self.assertEqual(found["usage"]["thinking_tokens"], 0)
         self.assertLessEqual(found["usage"]["answer_tokens"], 24)
-        self.assertEqual(set(found["timings"]), {"load_ms", "prefill_ms", "decode_ms",
-                                                 "prefill_tok_s", "decode_tok_s"})
+        # Joules too, where the machine tells.
+        self.assertEqual(set(found["timings"]) - {"joules"},
+                         {"load_ms", "prefill_ms", "decode_ms", "total_ms", "prefill_tok_s",
+                          "decode_tok_s"})
 
     def test_greedy_answer_is_the_same_every_way(self):
         expected = self.ask()

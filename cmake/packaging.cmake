@@ -19,7 +19,9 @@ foreach(package libfmt-dev libcli11-dev libedit-dev libssl-dev libbsd-dev libmd-
     message(STATUS "no licence text of ${package} to put into a package")
   endif()
 endforeach()
+string(APPEND copyright "\n\nThe page's libraries: licenses.txt.gz beside this file\n")
 file(WRITE ${packaged}/copyright "${copyright}")
+install(FILES ${PROJECT_SOURCE_DIR}/web/dist/licenses.txt.gz DESTINATION ${doc_dir})
 install(FILES ${packaged}/copyright DESTINATION ${doc_dir})
 
 # Debian's policy wants the changelog and manual pages compressed, without a time in them.

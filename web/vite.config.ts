@@ -23,11 +23,27 @@ const PYTHON = [
   'pyodide.js', 'pyodide.asm.js', 'pyodide.asm.wasm', 'pyodide-lock.json', 'python_stdlib.zip',
 ];
 
+// What the page holds of others, for the texts that their licences ask to go along.
+const BUNDLED = [
+  '@fontsource-variable/source-sans-3', '@fontsource-variable/source-serif-4', '@preact/signals',
+  '@preact/signals-core', 'dompurify', 'entities', 'highlight.js', 'katex', 'linkify-it',
+  'markdown-it', 'mdurl', 'pdfjs-dist', 'preact', 'punycode.js', 'pyodide', 'uc.micro',
+];
+
+function licence_of(name: string): string {
+  const folder = join('node_modules', name);
+  const about = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+  const files = readdirSync(folder).filter((file) => /^licen[cs]e/i.test(file)).sort();
+  const text = files.map((file) => readFileSync(join(folder, file), 'utf8').trim()).join('\n\n');
+  const where = about.homepage ?? about.repository?.url ?? '';
+  return `${name} ${about.version}: ${about.license}, ${where}\n======\n\n${text}\n`;
+}
+
 function pack(folder: string): void {
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
     const path = join(folder, entry.name);
     if (entry.isDirectory()) pack(path);
-    else if (/\.(?:html|js|css|svg|json|wasm|zip)$/.test(entry.name)) {
+    else if (/\.(?:html|js|css|svg|json|txt|wasm|zip)$/.test(entry.name)) {
       writeFileSync(`${path}.gz`, gzipSync(readFileSync(path), { level: 9, mtime: 0 }));
       rmSync(path);
     }
@@ -46,6 +62,7 @@ const packed: Plugin = {
     for (const name of PYTHON) {
       writeFileSync(join(out_folder, 'python', name), readFileSync(join('node_modules/pyodide', name)));
     }
+    writeFileSync(join(out_folder, 'licenses.txt'), BUNDLED.map(licence_of).join('\n\n'));
     pack(out_folder);
   },
 };

@@ -31,8 +31,8 @@ certificate() {
   printf '%b' "$3" > "$work/$1.ext"
   name=$1 until=$4
   shift 4
-  openssl ca -batch -notext -config "$work/ca.cnf" -in "$work/$name.csr" -extfile "$work/$name.ext" \
-    -startdate "$begin" -enddate "$until" -out "$work/$name.pem" "$@"
+  openssl ca -batch -notext -config "$work/ca.cnf" -in "$work/$name.csr" \
+    -extfile "$work/$name.ext" -startdate "$begin" -enddate "$until" -out "$work/$name.pem" "$@"
 }
 # A server's certificate by the authority, with its key.
 server() {

@@ -82,7 +82,7 @@ tsan-threads: ## what runs threads, under the thread sanitizer: minutes (tsan: e
 	cmake --build --preset tsan -j $(JOBS) --target test_base test_forward test_engine
 	$(FIXED_ADDRESSES) build/tsan/tests/test_base --gtest_brief=1
 	$(FIXED_ADDRESSES) build/tsan/tests/test_engine --gtest_brief=1
-	$(FIXED_ADDRESSES) build/tsan/tests/test_forward --gtest_brief=1 --gtest_filter='*Q4_K*'
+	$(FIXED_ADDRESSES) build/tsan/tests/test_forward --gtest_brief=1 --gtest_filter='*q4_K_q8*'
 
 .PHONY: aarch64 aarch64-all
 QEMU = qemu-aarch64 -L /usr/aarch64-linux-gnu

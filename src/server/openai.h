@@ -16,6 +16,12 @@ namespace reckon::server {
 // temperature, top_p, top_k, min_p, penalties, seed, logit_bias, stop, max_tokens and n, which also
 // DeepSeek's, vLLM's and llama.cpp's clients send.
 void read_openai_sampling(Fields& fields, GenerateSpec& spec);
+// stream and stream_options.
+struct StreamWish {
+  bool stream = false;
+  bool include_usage = false;
+};
+StreamWish read_openai_stream(Fields& fields);
 // reasoning_effort, thinking_budget_tokens, thinking, chat_template_kwargs.enable_thinking,
 // early_stop, n_paths.
 void read_openai_thinking(Fields& fields, GenerateSpec& spec);

@@ -225,13 +225,7 @@ void chat_completions(ApiContext& context, Call call) {
   Fields fields(*body);
   GenerateSpec spec;
   spec.model = fields.text("model").value_or("");
-  const bool stream = fields.boolean("stream").value_or(false);
-  bool include_usage = false;
-  if (const json::object* options = fields.object("stream_options")) {
-    Fields f(*options, "stream_options");
-    include_usage = f.boolean("include_usage").value_or(false);
-    fields.take_error(f);
-  }
+  const StreamWish wanted = read_openai_stream(fields);
   read_openai_messages(fields, spec);
   read_openai_sampling(fields, spec);
   read_openai_thinking(fields, spec);
@@ -253,7 +247,9 @@ void chat_completions(ApiContext& context, Call call) {
                [=](const Engine& engine) -> std::unique_ptr<AnswerWriter> {
                  ChatHead known = head;
                  known.tokenizer = &engine.tokenizer();
-                 if (stream) return std::make_unique<ChatStream>(call, known, n, include_usage);
+                 if (wanted.stream) {
+                   return std::make_unique<ChatStream>(call, known, n, wanted.include_usage);
+                 }
                  return std::make_unique<ChatReply>(call, known, n);
                });
 }

@@ -224,13 +224,7 @@ void completions(ApiContext& context, Call call) {
   Fields fields(*body);
   GenerateSpec spec;
   spec.model = fields.text("model").value_or("");
-  const bool stream = fields.boolean("stream").value_or(false);
-  bool include_usage = false;
-  if (const json::object* options = fields.object("stream_options")) {
-    Fields f(*options, "stream_options");
-    include_usage = f.boolean("include_usage").value_or(false);
-    fields.take_error(f);
-  }
+  const StreamWish wanted = read_openai_stream(fields);
   read_prompts(fields, spec);
   read_openai_sampling(fields, spec);
   read_response_format(fields, "response_format", spec);
@@ -267,8 +261,8 @@ void completions(ApiContext& context, Call call) {
                [=](const Engine& engine) -> std::unique_ptr<AnswerWriter> {
                  CompletionHead known = head;
                  known.tokenizer = &engine.tokenizer();
-                 return std::make_unique<CompletionWriter>(call, known, n_choices, stream,
-                                                           include_usage);
+                 return std::make_unique<CompletionWriter>(call, known, n_choices, wanted.stream,
+                                                           wanted.include_usage);
                });
 }
 

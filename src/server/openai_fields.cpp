@@ -140,6 +140,16 @@ std::optional<std::string> read_text_parts(Fields& fields, const json::value& co
   return text;
 }
 
+StreamWish read_openai_stream(Fields& fields) {
+  StreamWish wanted{.stream = fields.boolean("stream").value_or(false)};
+  if (const json::object* options = fields.object("stream_options")) {
+    Fields f(*options, "stream_options");
+    wanted.include_usage = f.boolean("include_usage").value_or(false);
+    fields.take_error(f);
+  }
+  return wanted;
+}
+
 void read_openai_sampling(Fields& fields, GenerateSpec& spec) {
   SamplingWishes& sampling = spec.sampling;
   sampling.temperature = fields.number("temperature", 0, kAnyNumber);

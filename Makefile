@@ -5,7 +5,7 @@ JOBS ?= $(shell awk -v n=$$(nproc) '/MemAvailable/ { m = int($$2 / 1572864); \
   print m < 1 ? 1 : m < n ? m : n }' /proc/meminfo)
 REAL_DIR ?= $(or $(RECKON_REAL_DIR),$(CURDIR)/.cache/real)
 PREFIX ?= /usr/local
-QUESTION ?= Why is the sky blue?
+QUESTION ?= What is 347 * 26?
 FUZZ_SECONDS ?= 20
 
 CPP_FILES = $(shell find src tests fuzz bench -name '*.cpp' -o -name '*.h')
@@ -19,9 +19,8 @@ build: ## build/release/bin/reckon, what is shipped
 	$(call build_preset,release)
 
 .PHONY: ask
-ask: build ## answer QUESTION with the small real model (tools/fetch_real.py smollm2 fetches it)
-	build/release/bin/reckon ask -m $(REAL_DIR)/SmolLM2-135M-Instruct.Q4_1.gguf --temp 0 \
-	  --max-tokens 200 "$(QUESTION)"
+ask: build ## answer QUESTION with the model that is part of the program
+	build/release/bin/reckon ask --show-thinking "$(QUESTION)"
 
 .PHONY: install
 install: build ## into PREFIX (and DESTDIR)

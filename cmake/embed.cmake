@@ -1,5 +1,6 @@
 # Puts files into a program. An assembler file with .incbin holds the bytes (g++ and clang, on
-# x86-64 and aarch64), a C++ file the table over them.
+# x86-64 and aarch64), a C++ file the table over them. Each begins at a multiple of 64, as
+# GgufFile::from_bytes() wants it.
 enable_language(ASM)
 
 # reckon_embed(TARGET NAME PATH): the file PATH, or all files under the folder PATH, become
@@ -25,7 +26,7 @@ function(reckon_embed target name path)
   foreach(file IN LISTS files)
     set(symbol reckon_embedded_${name}_${index})
     # A byte behind, so that an empty file has an address of its own.
-    string(APPEND assembly "  .balign 16\n  .globl ${symbol}\n${symbol}:\n"
+    string(APPEND assembly "  .balign 64\n  .globl ${symbol}\n${symbol}:\n"
       "  .incbin \"${root}/${file}\"\n  .globl ${symbol}_end\n${symbol}_end:\n  .byte 0\n")
     string(APPEND declarations
       "extern const char ${symbol}[];\nextern const char ${symbol}_end[];\n")

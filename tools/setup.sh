@@ -2,15 +2,15 @@
 # From a bare Debian 12 or Ubuntu 24.04 to a working reckon: installs the packages that are missing,
 # builds, and does one job. Never asks; run again, it goes on with what is missing.
 #
-#   sh tools/setup.sh ask [QUESTION]   fetch a small real model and show its answer
+#   sh tools/setup.sh ask [QUESTION]   ask the small model that is part of the program
 #   sh tools/setup.sh test             the same, then every check and test that CI runs
 #   sh tools/setup.sh packages         only install what the tests need
 set -eu
 cd "$(dirname "$0")/.."
 
 build_packages="g++ cmake ninja-build make libfmt-dev libcli11-dev libedit-dev libssl-dev
-  python3 python3-pip ca-certificates"
-test_packages="googletest libgtest-dev libgmock-dev libbenchmark-dev clang-19 libclang-rt-19-dev
+  ca-certificates"
+test_packages="python3 python3-pip googletest libgtest-dev libgmock-dev libbenchmark-dev clang-19 libclang-rt-19-dev
   clang-format-19 clang-tidy-19 g++-aarch64-linux-gnu qemu-user dpkg-dev"
 
 say() { printf '\n== %s\n' "$*"; }
@@ -77,8 +77,6 @@ build() {
 
 ask() {
   build
-  say "fetching a small real model (SmolLM2-135M-Instruct, 98 MB)"
-  python3 tools/fetch_real.py smollm2
   say "asking it: $1"
   make --no-print-directory ask QUESTION="$1"
 }
@@ -86,11 +84,11 @@ ask() {
 case "${1:-}" in
   ask)
     install_packages "$build_packages"
-    ask "${2:-Why is the sky blue?}"
+    ask "${2:-What is 347 * 26?}"
     ;;
   test)
     install_packages "$build_packages $test_packages"
-    ask "Why is the sky blue?"
+    ask "What is 347 * 26?"
     sh tools/run_checks.sh
     ;;
   packages)

@@ -75,7 +75,6 @@ std::string as_json(const Completion& completion, double load_ms) {
 }
 
 Status run_ask(const AskOptions& options) {
-  RECKON_RETURN_IF_ERROR(require_model(options.answer.model.path));
   std::string text = options.text;
   if (text == "-") {
     RECKON_ASSIGN(text, read_standard_input(kMaxQuestionBytes));
@@ -96,6 +95,7 @@ Status run_ask(const AskOptions& options) {
                 engine.generate(std::move(request),
                                 [&](RequestId id, const Event& event) { printer(id, event); }));
   printer.finish(completion, options.answer.think.explain);
+  if (!options.json) introduce_bundled_model(options.answer.model);
   if (options.json) out().write(as_json(completion, loaded.report.load_ms));
   RECKON_RETURN_IF_ERROR(out().status());
   if (completion.finish_reason == FinishReason::kCancelled) {
@@ -113,6 +113,7 @@ void add_ask_command(Program& program) {
       "The thought goes to standard error, the answer to standard output. Ctrl-C ends the thought "
       "and lets the model answer; a second one ends the answer.\n"
       "Examples:\n"
+      "  reckon ask \"What is 347 * 26?\"\n"
       "  reckon ask -m model.gguf \"How many primes are there below 100?\"\n"
       "  reckon ask -m model.gguf --think-budget 2000 - < question.txt > answer.txt\n"
       "  reckon ask -m model.gguf --effort low --early-stop either --explain \"What is 17 * 23?\"\n"

@@ -61,6 +61,7 @@ class Chat {
   Status run() {
     LineEditor editor(history_file("chat_history"));
     if (out().is_terminal()) {
+      introduce_bundled_model(options_.model);
       note(fmt::format("{} tokens of context; /help lists what can be done here",
                        engine_.context_length()));
     }
@@ -204,7 +205,6 @@ class Chat {
 };
 
 Status run_chat(const AnswerOptions& options) {
-  RECKON_RETURN_IF_ERROR(require_model(options.model.path));
   RECKON_ASSIGN(const LoadedEngine loaded,
                 load_with_progress(options.model.path, load_options(options), false));
   return Chat(options, loaded).run();

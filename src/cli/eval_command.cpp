@@ -88,7 +88,6 @@ Status write_outputs(const std::vector<eval::Task>& tasks,
 }
 
 Status run_eval(const EvalOptions& options) {
-  RECKON_RETURN_IF_ERROR(require_model(options.model.path));
   RECKON_ASSIGN(const std::vector<eval::Task> tasks,
                 eval::read_tasks(options.data, options.n_per_kind));
   LoadOptions load = load_options(options.model);

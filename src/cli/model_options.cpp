@@ -1,9 +1,12 @@
 // Definitions of the shared options.
 #include "cli/model_options.h"
 
+#include <fmt/format.h>
+
 #include <string_view>
 
 #include "cli/models.h"
+#include "cli/output.h"
 #include "cli/progress.h"
 #include "sampling/sampling_params.h"
 
@@ -14,7 +17,8 @@ void add_model_option(CLI::App& command, std::string& path) {
       .add_option("-m,--model", path,
                   "Model: a name that `reckon list` shows, or a GGUF file (of a sharded one, "
                   "the first)")
-      ->type_name("NAME|FILE");
+      ->type_name("NAME|FILE")
+      ->capture_default_str();
 }
 
 void add_thread_option(CLI::App& command, int& n_threads) {
@@ -45,13 +49,13 @@ void add_model_options(CLI::App& command, ModelOptions& options) {
       ->type_name("N");
   add_thread_option(command, options.n_threads);
   add_kv_options(command, options);
-}
-
-Status require_model(const std::string& path) {
-  if (!path.empty()) return {};
-  return usage_error(
-      "no model is named: pass one with -m, a name that `reckon list` shows or a GGUF file; "
-      "`reckon pull r1:1.5b` fetches a small one");
+  command
+      .add_option("--lora", options.adapters,
+                  "Adapter for the model, as `reckon train sft --lora` makes it: a GGUF file or a "
+                  "PEFT folder; named several times, all are used at once")
+      ->type_name("FILE")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 }
 
 LoadOptions load_options(const ModelOptions& options) {
@@ -60,6 +64,7 @@ LoadOptions load_options(const ModelOptions& options) {
   load.n_threads = options.n_threads;
   load.kv_type = options.kv_type == "q8" ? kernels::KvType::kQ8 : kernels::KvType::kF16;
   load.paged = options.paged;
+  load.adapters = options.adapters;
   load.needs_chat_template = false;
   return load;
 }
@@ -114,6 +119,14 @@ void add_answer_options(CLI::App& command, AnswerOptions& options) {
       ->type_name("FILE");
 }
 
+void introduce_bundled_model(const ModelOptions& options) {
+  if (options.path != kBundledModel || !err().is_terminal()) return;
+  err().write_dim(fmt::format(
+      "{}, the program's own model, knows sums and number puzzles; `reckon run r1:7b` knows more\n",
+      kBundledModel));
+  err().flush();
+}
+
 LoadOptions load_options(const AnswerOptions& options) {
   LoadOptions load = load_options(options.model);
   load.chat_template = options.chat_template;
@@ -142,7 +155,6 @@ Result<LoadedEngine> load_with_progress(const std::string& path, LoadOptions loa
 }
 
 Result<LoadedDecoder> load_decoder(const ModelOptions& options, int64_t n_positions, bool json) {
-  RECKON_RETURN_IF_ERROR(require_model(options.path));
   RECKON_ASSIGN(const std::string file, resolve_model(options.path, json));
   Progress progress("loading " + options.path, json);
   LoadOptions load = load_options(options);

@@ -5,30 +5,31 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "cli/think_options.h"
 #include "engine/load.h"
 #include "engine/request.h"
+#include "gguf/bundled_model.h"
 
 namespace reckon::cli {
 
 struct ModelOptions {
-  std::string path;
+  std::string path{kBundledModel};
   std::optional<int64_t> context_length;
   int n_threads = 0;
   std::string kv_type = "f16";
   bool paged = false;
+  std::vector<std::string> adapters;
 };
 void add_model_option(CLI::App& command, std::string& path);
 void add_thread_option(CLI::App& command, int& n_threads);
 // --kv-type, --paged.
 void add_kv_options(CLI::App& command, ModelOptions& options);
-// All of them: -m, --ctx, --threads, --kv-type, --paged.
+// All of them: -m, --ctx, --threads, --kv-type, --paged, --lora.
 void add_model_options(CLI::App& command, ModelOptions& options);
 
-// kUsage when no model is named: there is none to fall back on.
-Status require_model(const std::string& path);
 // Without a template.
 LoadOptions load_options(const ModelOptions& options);
 
@@ -49,6 +50,8 @@ struct AnswerOptions {
   uint64_t seed = 0;
 };
 void add_answer_options(CLI::App& command, AnswerOptions& options);
+// Tells people at a terminal what to expect where the program's own model answers.
+void introduce_bundled_model(const ModelOptions& options);
 
 LoadOptions load_options(const AnswerOptions& options);
 // load_engine() and load_decoder() with a progress bar.

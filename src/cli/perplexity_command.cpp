@@ -32,7 +32,6 @@ Status run_perplexity(const PerplexityOptions& options) {
     return usage_error(
         fmt::format("--ctx: expected 4 tokens to the model's context, found {}", context));
   }
-  RECKON_RETURN_IF_ERROR(require_model(options.model.path));
   RECKON_ASSIGN(const std::string text, read_file(options.text_file, kMaxTextBytes));
   RECKON_ASSIGN(const LoadedDecoder loaded, load_decoder(options.model, context, options.json));
   const PollsForInterrupts interrupts;

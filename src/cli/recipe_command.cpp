@@ -64,7 +64,6 @@ struct SampleOptions {
 
 Status run_sample(const SampleOptions& options) {
   constexpr int64_t kSequences = 64;
-  RECKON_RETURN_IF_ERROR(require_model(options.model.path));
   RECKON_ASSIGN(const std::vector<eval::Task> tasks,
                 eval::read_tasks(options.data, options.n_per_kind));
   LoadOptions load = load_options(options.model);

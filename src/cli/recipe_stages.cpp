@@ -132,6 +132,7 @@ class Recipe {
                                                       .kinds = {},
                                                       .seed = kSampledSeed,
                                                       .percent_direct = 0,
+                                                      .percent_followed = 0,
                                                       .need_thought = false}));
     return stage("tokenizer", {"tokenizer.json", "tokenizer_config.json"},
                  [this] { return train_tokenizer(); });
@@ -358,7 +359,7 @@ const RecipeScale& full_scale() {
                                     .n_sampled = 20000,
                                     .samples_a_problem = 4,
                                     .vocab_size = 2048,
-                                    .cold_start_steps = 12000,
+                                    .cold_start_steps = 10000,
                                     .grpo_steps = 120,
                                     .grpo_questions = 16,
                                     .grpo_group = 16,

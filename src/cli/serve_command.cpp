@@ -14,6 +14,7 @@
 #include "cli/models.h"
 #include "cli/output.h"
 #include "cli/program.h"
+#include "gguf/bundled_model.h"
 #include "server/server.h"
 #include "server/store_library.h"
 
@@ -46,7 +47,9 @@ Status run_serve(const ServeOptions& options) {
   server::ServerOptions server_options;
   server_options.host = options.host;
   server_options.port = options.port;
-  for (const std::string& name_or_path : options.models) {
+  std::vector<std::string> models = options.models;
+  if (models.empty()) models.emplace_back(kBundledModel);
+  for (const std::string& name_or_path : models) {
     RECKON_ASSIGN(const std::string name, library->add(name_or_path));
     if (server_options.default_model.empty()) server_options.default_model = name;
   }
@@ -92,7 +95,8 @@ void add_serve_command(Program& program) {
   command
       ->add_option("-m,--model", options->models,
                    "Model by name or file; the first is loaded at once and answers requests that "
-                   "name none. All models of the store are served beside it")
+                   "name none (default: reckon-small, which is part of the program). All models of the "
+                   "store are served beside it")
       ->type_name("MODEL");
   command
       ->add_option("--host", options->host,

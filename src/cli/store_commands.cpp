@@ -24,6 +24,7 @@ struct StoreCommandOptions {
 };
 
 std::string format_date(int64_t seconds) {
+  if (seconds == 0) return "";  // of no file
   const auto time = static_cast<std::time_t>(seconds);
   std::tm parts{};
   if (::localtime_r(&time, &parts) == nullptr) return "";

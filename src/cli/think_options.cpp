@@ -30,7 +30,7 @@ void add_early_stop_options(CLI::App& command, ThinkOptions& options) {
       .add_option(
           "--early-style", options.early.style,
           "Where a model's thoughts turn and how it answers: r1 (paragraphs, \\boxed{}), lines "
-          "(short lines, the bare result), plain (default: by the chat template)")
+          "(short lines, the bare result), plain (default: by the model)")
       ->type_name("NAME")
       ->check(CLI::IsMember({"r1", "lines", "plain"}));
   command

@@ -151,7 +151,6 @@ std::string comparison_json(const Comparison& comparison, const ThinkingCommandO
 }
 
 Status run_thinking(const ThinkingCommandOptions& options) {
-  RECKON_RETURN_IF_ERROR(require_model(options.model.path));
   RECKON_ASSIGN(const std::vector<eval::Task> tasks,
                 eval::read_tasks(options.data, options.n_per_kind));
   LoadOptions load = load_options(options.model);

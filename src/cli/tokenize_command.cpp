@@ -14,6 +14,7 @@
 #include "cli/models.h"
 #include "cli/output.h"
 #include "cli/program.h"
+#include "gguf/bundled_model.h"
 #include "gguf/gguf_file.h"
 #include "tokenizer/tokenizer.h"
 
@@ -21,7 +22,7 @@ namespace reckon::cli {
 namespace {
 
 struct TokenizeOptions {
-  std::string model;
+  std::string model{kBundledModel};
   bool special = false;
   bool decode = false;
   bool json = false;
@@ -60,7 +61,6 @@ void print_ids(const Tokenizer& tokenizer, const std::vector<TokenId>& ids) {
 }
 
 Status run_tokenize(const TokenizeOptions& options) {
-  RECKON_RETURN_IF_ERROR(require_model(options.model));
   RECKON_ASSIGN(const std::string path, resolve_model(options.model, true));
   RECKON_ASSIGN(const std::shared_ptr<const GgufFile> file,
                 GgufFile::open(path, GgufData::kMayBeMissing));

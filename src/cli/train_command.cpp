@@ -14,7 +14,7 @@
 #include "cli/progress.h"
 #include "cli/train_stage.h"
 #include "engine/memory.h"
-#include "train/adapter_file.h"
+#include "model/adapter.h"
 #include "train/init_model.h"
 #include "train/sft.h"
 
@@ -189,7 +189,7 @@ struct MergeOptions {
 
 Status run_merge(const MergeOptions& options) {
   ThreadPool pool(options.n_threads == 0 ? physical_core_count() : options.n_threads);
-  RECKON_RETURN_IF_ERROR(train::merge_adapter(options.base, options.adapters, options.out, pool));
+  RECKON_RETURN_IF_ERROR(merge_adapter(options.base, options.adapters, options.out, pool));
   out().write(fmt::format("{}: merged\n", options.out));
   return {};
 }

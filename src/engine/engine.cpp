@@ -115,6 +115,7 @@ Engine::Engine(std::unique_ptr<Decoder> decoder, std::shared_ptr<const Tokenizer
       chat_template_(std::move(chat_template)),
       context_length_(context_length),
       guess_ngrams_(options.guess_ngrams),
+      model_name_(options.model_name),
       scheduler_(*decoder_, {.max_batch_tokens = options.max_batch_tokens == 0
                                                      ? decoder_->shape().max_batch_tokens
                                                      : options.max_batch_tokens,

@@ -37,6 +37,7 @@ struct EngineOptions {
   // Guess tokens from what was said before and let the decoder judge several in a step. The output
   // is the same, sooner where it repeats itself.
   bool guess_ngrams = false;
+  std::string model_name = {};  // the file's general.name: some models think in a way of their own
 };
 
 struct EngineStats {
@@ -91,6 +92,7 @@ class Engine {
   const Tokenizer& tokenizer() const { return *tokenizer_; }
   const std::shared_ptr<const Tokenizer>& shared_tokenizer() const { return tokenizer_; }
   const std::shared_ptr<const ChatTemplate>& chat_template() const { return chat_template_; }
+  const std::string& model_name() const { return model_name_; }
   EngineStats stats() const;  // on the stepping thread
 
  private:
@@ -134,6 +136,7 @@ class Engine {
   std::unique_ptr<AnswerConstraints> constraints_;
   int64_t context_length_;
   bool guess_ngrams_;
+  std::string model_name_;
   std::unique_ptr<Draft> draft_;  // may be null
   int64_t n_guessed_ = 0;
   int64_t n_accepted_ = 0;

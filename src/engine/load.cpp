@@ -97,6 +97,12 @@ Result<LoadedDecoder> decoder_of(std::shared_ptr<const GgufFile> file, const Loa
   loaded.file = std::move(file);
   RECKON_ASSIGN(const std::shared_ptr<Model> model, Model::load(loaded.file));
   loaded.model = model;
+  std::vector<Adapter> adapters;
+  for (const std::string& path : options.adapters) {
+    RECKON_ASSIGN(Adapter adapter, read_adapter(path, model->config()));
+    adapters.push_back(std::move(adapter));
+  }
+  model->set_adapters(adapters);
   RECKON_ASSIGN(loaded.tokenizer, Tokenizer::from_gguf(*loaded.file));
 
   LoadReport& report = loaded.report;
@@ -159,7 +165,8 @@ Result<LoadedEngine> engine_of(const std::string& path, const LoadOptions& optio
       loaded.engine,
       Engine::create(std::move(parts.decoder), std::move(parts.tokenizer), std::move(chat_template),
                      {.context_length = loaded.report.memory.context_length,
-                      .guess_ngrams = options.guess_ngrams}));
+                      .guess_ngrams = options.guess_ngrams,
+                      .model_name = loaded.model->config().name}));
   if (guesser != nullptr) loaded.engine->set_draft(std::move(guesser));
   loaded.report.load_ms = ms_since(started);
   return loaded;
@@ -176,8 +183,10 @@ MemoryNeeds memory_needs(const Model& model, const LoadOptions& options, int n_t
   const bool packed = !options.paged && table.ok() && (*table)->reads_packed;
   return {.weights_bytes = model.resident_bytes(packed),
           .kv_bytes_per_token = kv_page_bytes(config, options.kv_type) / kPagePositions,
-          .working_bytes = cpu_decoder_scratch_bytes(config, options.max_batch_tokens, n_threads) +
-                           logits_bytes + kProgramBytes + kBytesPerToken * config.vocab_size,
+          .working_bytes = cpu_decoder_scratch_bytes(config, model.adapter_rank(),
+                                                     options.max_batch_tokens, n_threads) +
+                           model.adapter_bytes() + logits_bytes + kProgramBytes +
+                           kBytesPerToken * config.vocab_size,
           .model_context = config.context_length,
           .n_sequences = options.n_sequences};
 }

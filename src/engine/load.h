@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "engine/engine.h"
@@ -26,6 +27,8 @@ struct LoadOptions {
   int n_threads = 0;                      // 0: one a physical core
   kernels::KvType kv_type = kernels::KvType::kF16;
   bool paged = false;  // the weights may be larger than memory
+  // Adapters of the model (GGUF files or PEFT folders), used all at once.
+  std::vector<std::string> adapters = {};
   int64_t max_batch_tokens = 256;
   bool guess_ngrams = false;  // see EngineOptions
   // The path of a smaller model with the same tokens that guesses instead (engine/draft.h); empty:

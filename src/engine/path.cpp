@@ -31,8 +31,8 @@ size_t closing_of_open_brace(std::string_view text) {
 const ProbeStyle& style_for(const Engine& engine, const std::string& name) {
   const ProbeStyle* named = find_probe_style(name);
   if (named != nullptr) return *named;
-  return default_probe_style(engine.chat_template() == nullptr ? ""
-                                                               : engine.chat_template()->name());
+  return default_probe_style(
+      engine.chat_template() == nullptr ? "" : engine.chat_template()->name(), engine.model_name());
 }
 
 }  // namespace

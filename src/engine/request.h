@@ -34,7 +34,7 @@ struct EarlyStop {
   int64_t agreeing = 3;           // branches in a row
   int64_t min_gap = 16;           // tokens of thought between two branches, at least
   int64_t max_probe_tokens = 32;  // of a branch's answer; a longer one tells nothing
-  std::string style = {};         // find_probe_style()'s name; empty: the chat template's own
+  std::string style = {};         // find_probe_style()'s name; empty: the model's own
 };
 
 // Several thoughts about one question and a vote over their final answers.

@@ -390,6 +390,8 @@ Problem make_countdown(Random& random, int n_numbers) {
       "Numbers: {}. Target: {}. Use each number exactly once.",
       "Combine {} with + - * / to get {}, every number exactly once.",
       "Can you reach {1} using {0}, each once?",
+      "Make {1} from {0}.",
+      "Get {1} with {0}, each number once.",
   };
   Problem problem;
   problem.kind = n_numbers == 3 ? "countdown3" : "countdown4";
@@ -408,7 +410,8 @@ Problem make_countdown(Random& random, int n_numbers) {
   for (const int64_t number : sorted) problem.content += std::to_string(number) + ",";
   problem.content += "->" + std::to_string(problem.target);
   problem.question =
-      fmt::format(fmt::runtime(random.pick(wordings)), list, std::to_string(problem.target));
+      casual(random, fmt::format(fmt::runtime(random.pick(wordings)), list,
+                                 std::to_string(problem.target)));
   if (auto work = work_out_countdown(problem.numbers, problem.target, kMostTries)) {
     problem.thought = work->thought;
     problem.answer = work->expression;

@@ -25,19 +25,19 @@ namespace json = boost::json;
 constexpr uint64_t kHeldOutOneIn = 20;
 
 constexpr auto kKinds = std::to_array<Kind>({
-    {"sum", "sums, up to 6 digits", 9},
-    {"difference", "differences, up to 6 digits", 9},
-    {"product", "products, up to 3 x 3 digits", 12},
-    {"division", "exact divisions by up to 2 digits", 10},
+    {"sum", "sums, up to 6 digits", 6},
+    {"difference", "differences, up to 6 digits", 8},
+    {"product", "products, up to 3 x 3 digits", 9},
+    {"division", "exact divisions by up to 2 digits", 13},
     {"negative", "numbers below zero", 6},
-    {"expression", "3 or 4 numbers with brackets", 10},
+    {"expression", "3 or 4 numbers with brackets", 12},
     {"percent", "percent of a number", 4},
-    {"fraction", "fractions", 6},
-    {"countdown3", "Countdown with 3 numbers", 9},
-    {"countdown4", "Countdown with 4 numbers", 12},
-    {"word", "short stories", 9},
-    {"comparison", "larger or smaller", 2},
-    {"unit", "units", 3},
+    {"fraction", "fractions", 7},
+    {"countdown3", "Countdown with 3 numbers", 12},
+    {"countdown4", "Countdown with 4 numbers", 14},
+    {"word", "short stories", 12},
+    {"comparison", "larger or smaller", 4},
+    {"unit", "units", 4},
     {"off_topic", "questions about the world, declined", 3},
 });
 
@@ -89,6 +89,14 @@ Result<std::vector<Kind>> chosen_kinds(const std::vector<std::string>& names) {
   return kinds;
 }
 
+// The question and its answer.
+void add_turns(const Problem& problem, bool direct, json::array& messages) {
+  messages.push_back(json::object{{"role", "user"}, {"content", problem.question}});
+  json::object answer{{"role", "assistant"}, {"content", problem.answer}};
+  if (!direct) answer["reasoning_content"] = problem.thought;
+  messages.push_back(std::move(answer));
+}
+
 // Stories and off-topic questions are apart by their wording already; few units exist.
 bool split_by_content(std::string_view kind) { return kind != "word" && kind != "off_topic"; }
 
@@ -100,15 +108,21 @@ class Writer {
   Status write_training(const std::vector<Kind>& kinds) {
     int total_weight = 0;
     for (const Kind& kind : kinds) total_weight += kind.weight;
+    std::vector<Problem> before;
     for (int64_t done = 0; done < options_.count;) {
       int64_t draw = random_.between(1, total_weight);
       size_t at = 0;
       while (draw > kinds[at].weight) draw -= kinds[at++].weight;
-      const Problem problem = make(kinds[at].name, random_, false);
+      Problem problem = make(kinds[at].name, random_, false);
       if (split_by_content(problem.kind) && is_held_out(problem.kind, problem.content)) continue;
       if (options_.need_thought && problem.thought.empty()) continue;
+      if (random_.chance(options_.percent_followed)) {
+        before.push_back(std::move(problem));
+        continue;
+      }
       const bool direct = random_.chance(options_.percent_direct);
-      RECKON_RETURN_IF_ERROR(write(problem, direct, ++done, options_.count));
+      RECKON_RETURN_IF_ERROR(write(problem_line(problem, direct, before), ++done, options_.count));
+      before.clear();
     }
     return file_.commit();
   }
@@ -122,7 +136,7 @@ class Writer {
         for (size_t i = 0; i < questions.size(); ++i) {
           const bool chinese = i >= questions.size() / 2;
           RECKON_RETURN_IF_ERROR(
-              write(off_topic_problem(questions[i], chinese), false, done, total));
+              write(problem_line(off_topic_problem(questions[i], chinese), false), done, total));
         }
         done += options_.count;
         continue;
@@ -145,13 +159,13 @@ class Writer {
       if (!seen.insert(problem.content).second) continue;
       in_vain = 0;
       ++written;
-      RECKON_RETURN_IF_ERROR(write(problem, problem.thought.empty(), ++done, total));
+      RECKON_RETURN_IF_ERROR(write(problem_line(problem, problem.thought.empty()), ++done, total));
     }
     return {};
   }
 
-  Status write(const Problem& problem, bool direct, int64_t done, int64_t total) {
-    RECKON_RETURN_IF_ERROR(file_.write(problem_line(problem, direct)));
+  Status write(const std::string& line, int64_t done, int64_t total) {
+    RECKON_RETURN_IF_ERROR(file_.write(line));
     if (done % 256 == 0 && progress_ && !progress_(done, total)) {
       return Error{ErrorKind::kInterrupted, ""};
     }
@@ -172,7 +186,7 @@ bool is_held_out(std::string_view kind, std::string_view content) {
   return hash_of(kind, content) % kHeldOutOneIn == 0;
 }
 
-std::string problem_line(const Problem& problem, bool direct) {
+std::string problem_line(const Problem& problem, bool direct, std::span<const Problem> before) {
   json::object line;
   line["kind"] = as_json(problem.kind);
   line["rule"] = as_json(problem.rule);
@@ -183,10 +197,10 @@ std::string problem_line(const Problem& problem, bool direct) {
   } else {
     line["answer"] = problem.answer;
   }
-  json::object user = {{"role", "user"}, {"content", problem.question}};
-  json::object assistant = {{"role", "assistant"}, {"content", problem.answer}};
-  if (!direct) assistant["reasoning_content"] = problem.thought;
-  line["messages"] = json::array{std::move(user), std::move(assistant)};
+  json::array messages;
+  for (const Problem& earlier : before) add_turns(earlier, false, messages);
+  add_turns(problem, direct, messages);
+  line["messages"] = std::move(messages);
   return json::serialize(line) + "\n";
 }
 

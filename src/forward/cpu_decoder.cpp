@@ -67,9 +67,10 @@ int64_t widest_input(const ModelConfig& config) {
 // Floats of each scratch buffer, by one table so that prediction and allocation can't differ.
 struct ScratchPlan {
   int64_t hidden, normed, queries, keys, values, attended, gate, up, rotary, attention, states;
-  int64_t packed_bytes;  // of one activation format
+  int64_t low_rank, added;  // of adapters
+  int64_t packed_bytes;     // of one activation format
 
-  ScratchPlan(const ModelConfig& c, int64_t n_tokens, int n_threads)
+  ScratchPlan(const ModelConfig& c, int64_t adapter_rank, int64_t n_tokens, int n_threads)
       : hidden(n_tokens * c.d_model),
         normed(n_tokens * c.d_model),
         queries(n_tokens * c.q_dim()),
@@ -81,6 +82,8 @@ struct ScratchPlan {
         rotary(n_tokens * c.n_rotated),
         attention(attention_floats(c) * n_threads),
         states(kMostStates * state_floats(c)),
+        low_rank(n_tokens * adapter_rank),
+        added(adapter_rank == 0 ? 0 : n_tokens * widest_input(c)),
         packed_bytes(n_tokens * packed_row_bytes(widest_input(c))) {}
 
   // A quantised row takes at most what its elements and a generous share of scales take.
@@ -107,7 +110,7 @@ struct ScratchPlan {
 
   int64_t total_bytes() const {
     return (hidden + normed + queries + keys + values + attended + gate + up + rotary + attention +
-            states) *
+            states + low_rank + added) *
                static_cast<int64_t>(sizeof(float)) +
            2 * packed_bytes;
   }
@@ -136,6 +139,8 @@ struct CpuDecoder::Scratch {
   AlignedBuffer rotary;     // [n_tokens, n_rotated]: cosines, then sines
   AlignedBuffer attention;  // scratch and a state for each thread
   AlignedBuffer states;     // [kMostStates] of one token each
+  AlignedBuffer low_rank;   // [n_tokens, rank], a x of an adapter
+  AlignedBuffer added;      // [n_tokens, rows], b (a x)
   AlignedBuffer packed_32;  // quantised input, kQ8_32
   AlignedBuffer packed_256;
   // Tiles of the layer at hand: [sequence][kv_head][K, V][page].
@@ -157,15 +162,17 @@ struct CpuDecoder::Scratch {
         rotary(floats(plan.rotary)),
         attention(floats(plan.attention)),
         states(floats(plan.states)),
+        low_rank(floats(plan.low_rank)),
+        added(floats(plan.added)),
         packed_32(static_cast<size_t>(plan.packed_bytes)),
         packed_256(static_cast<size_t>(plan.packed_bytes)) {}
 
   static size_t floats(int64_t n) { return static_cast<size_t>(n) * sizeof(float); }
 };
 
-int64_t cpu_decoder_scratch_bytes(const ModelConfig& config, int64_t max_batch_tokens,
-                                  int n_threads) {
-  return ScratchPlan(config, max_batch_tokens, n_threads).total_bytes();
+int64_t cpu_decoder_scratch_bytes(const ModelConfig& config, int64_t adapter_rank,
+                                  int64_t max_batch_tokens, int n_threads) {
+  return ScratchPlan(config, adapter_rank, max_batch_tokens, n_threads).total_bytes();
 }
 
 Result<std::unique_ptr<CpuDecoder>> CpuDecoder::create(std::shared_ptr<const Model> model,
@@ -191,7 +198,8 @@ CpuDecoder::CpuDecoder(std::shared_ptr<const Model> model, const CpuDecoderOptio
             .max_batch_tokens = options.max_batch_tokens};
   places_.reserve(static_cast<size_t>(options.max_batch_tokens));
   scratch_ =
-      std::make_unique<Scratch>(ScratchPlan(config, options.max_batch_tokens, options.n_threads));
+      std::make_unique<Scratch>(ScratchPlan(config, model_->adapter_rank(),
+                                            options.max_batch_tokens, options.n_threads));
 }
 
 CpuDecoder::~CpuDecoder() = default;
@@ -554,6 +562,18 @@ void CpuDecoder::multiply(const float* input, int64_t n_columns,
                                 .n_columns = n_columns,
                                 .n_packed_rows = matrix.n_packed_rows});
   });
+  for (const Product& product : products) {
+    if (product.matrix->low_rank != nullptr) add_low_rank(input, n_columns, product);
+  }
+}
+
+void CpuDecoder::add_low_rank(const float* input, int64_t n_columns, const Product& product) {
+  const LowRank& low = *product.matrix->low_rank;
+  const Product down = {&low.a, scratch_->low_rank.floats()};
+  multiply(input, n_columns, {&down, 1});
+  const Product up = {&low.b, scratch_->added.floats()};
+  multiply(down.out, n_columns, {&up, 1});
+  add_rows(product.out, up.out, n_columns * low.b.rows);
 }
 
 void CpuDecoder::add_rows(float* x, const float* y, int64_t n_values) {

@@ -26,9 +26,9 @@ struct CpuDecoderOptions {
   const kernels::KernelTable* kernels = nullptr;
 };
 
-// Bytes of working memory a decoder takes beside weights and KV pages.
-int64_t cpu_decoder_scratch_bytes(const ModelConfig& config, int64_t max_batch_tokens,
-                                  int n_threads);
+// Bytes of working memory a decoder takes beside weights and KV pages. adapter_rank: as the model's.
+int64_t cpu_decoder_scratch_bytes(const ModelConfig& config, int64_t adapter_rank,
+                                  int64_t max_batch_tokens, int n_threads);
 
 class CpuDecoder final : public Decoder {
  public:
@@ -75,6 +75,7 @@ class CpuDecoder final : public Decoder {
 
   void normalise(const float* x, const Vector& weight, int64_t n_rows, float* out);
   void multiply(const float* input, int64_t n_columns, std::span<const Product> products);
+  void add_low_rank(const float* input, int64_t n_columns, const Product& product);
   void add_rows(float* x, const float* y, int64_t n_values);
 
   std::shared_ptr<const Model> model_;

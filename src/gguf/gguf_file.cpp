@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/json.h"
+#include "gguf/bundled_model.h"
 #include "gguf/gguf_parser.h"
 
 namespace reckon {
@@ -135,6 +136,7 @@ Result<std::shared_ptr<const GgufFile>> GgufFile::open(const std::string& path, 
 
 Result<std::shared_ptr<const GgufFile>> GgufFile::open_unguarded(const std::string& path,
                                                                  GgufData data) {
+  if (path == kBundledModelPath) return from_bytes(bundled_model(), path);
   std::shared_ptr<GgufFile> file(new GgufFile);
   const std::optional<ShardName> name = parse_shard_name(path);
   const int n_shards = name ? name->n_shards : 1;

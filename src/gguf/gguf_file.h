@@ -88,7 +88,8 @@ enum class GgufData { kRequired, kMayBeMissing };
 // Immutable after open(), so safe to share between threads.
 class GgufFile {
  public:
-  // Opens path; a name like x-00001-of-00005.gguf opens all shards, which must agree.
+  // Opens path; a name like x-00001-of-00005.gguf opens all shards, which must agree, and
+  // kBundledModelPath the model that is part of the program.
   // Errors: kBadFile naming the object, what was expected and what was found; kFailed when there is
   // not enough memory for the directory.
   static Result<std::shared_ptr<const GgufFile>> open(const std::string& path,
@@ -103,7 +104,7 @@ class GgufFile {
   // Metadata of the first shard, keys unique, in the file's order.
   std::span<const GgufKeyValue> metadata() const { return metadata_; }
   std::span<const GgufTensor> tensors() const { return tensors_; }
-  // Files mapped, in shard order (none after from_bytes).
+  // Files mapped, in shard order (none of bytes that are in memory anyway).
   std::span<const MappedFile> shards() const { return shards_; }
   uint64_t file_bytes() const { return file_bytes_; }
   uint64_t tensor_bytes() const;

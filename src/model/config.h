@@ -20,6 +20,11 @@ enum class RopeLayout {
   kHalfSplit,    // (i, i + n_rotated / 2): qwen2
 };
 
+struct MatrixSize {
+  int64_t rows = 0;
+  int64_t cols = 0;
+};
+
 struct ModelConfig {
   Architecture architecture = Architecture::kLlama;
   std::string architecture_name;  // general.architecture, the prefix of its keys

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <functional>
@@ -137,6 +138,50 @@ Result<std::vector<double>> rope_table(const GgufFile& file, const ModelConfig& 
   return table;
 }
 
+// In the order of kLoraTargets.
+std::array<Matrix*, kLoraTargetCount> adapter_targets(LayerWeights& layer) {
+  return {&layer.attn_q,   &layer.attn_k, &layer.attn_v,  &layer.attn_output,
+          &layer.ffn_gate, &layer.ffn_up, &layer.ffn_down};
+}
+
+Matrix f32_matrix(const std::vector<float>& values, int64_t rows, int64_t cols) {
+  return {.type = TensorType::kF32,
+          .data = reinterpret_cast<const std::byte*>(values.data()),
+          .rows = rows,
+          .cols = cols,
+          .row_bytes = row_bytes(TensorType::kF32, cols)};
+}
+
+// All adapters' parts for one matrix: A under A, B beside B times its scale. Moving it leaves the
+// values where they are.
+LowRank side_by_side(const std::vector<Adapter>& adapters, int64_t layer, int target,
+                     const Matrix& matrix) {
+  std::vector<std::pair<const AdapterMatrix*, double>> parts;  // and the scale
+  int64_t rank = 0;
+  for (const Adapter& adapter : adapters) {
+    for (const AdapterMatrix& part : adapter.matrices) {
+      if (part.layer != layer || part.target != target) continue;
+      parts.emplace_back(&part, adapter.alpha / static_cast<double>(part.rank));
+      rank += part.rank;
+    }
+  }
+  LowRank low;
+  for (const auto& [part, scale] : parts) {
+    low.a_values.insert(low.a_values.end(), part->a.begin(), part->a.end());
+  }
+  for (int64_t row = 0; row < matrix.rows; ++row) {
+    for (const auto& [part, scale] : parts) {
+      for (int64_t k = 0; k < part->rank; ++k) {
+        const float b = part->b[static_cast<size_t>(row * part->rank + k)];
+        low.b_values.push_back(static_cast<float>(scale * static_cast<double>(b)));
+      }
+    }
+  }
+  low.a = f32_matrix(low.a_values, rank, matrix.cols);
+  low.b = f32_matrix(low.b_values, matrix.rows, rank);
+  return low;
+}
+
 // The file that a matrix stands in, and where; none when it was given as bytes.
 struct FilePlace {
   const MappedFile* file = nullptr;
@@ -217,13 +262,30 @@ Result<std::shared_ptr<Model>> Model::load(std::shared_ptr<const GgufFile> file)
   return failed("out of memory while reading the model's directory");
 }
 
+void Model::set_adapters(const std::vector<Adapter>& adapters) {
+  RECKON_CHECK(low_ranks_.empty());
+  for (size_t layer = 0; layer < layers_.size(); ++layer) {
+    const auto targets = adapter_targets(layers_[layer]);
+    for (int target = 0; target < kLoraTargetCount; ++target) {
+      Matrix& matrix = *targets[static_cast<size_t>(target)];
+      LowRank low = side_by_side(adapters, static_cast<int64_t>(layer), target, matrix);
+      if (low.a.rows == 0) continue;
+      adapter_rank_ = std::max(adapter_rank_, low.a.rows);
+      matrix.low_rank = &low_ranks_.emplace_back(std::move(low));
+    }
+  }
+}
+
+int64_t Model::adapter_bytes() const {
+  int64_t bytes = 0;
+  for (const LowRank& low : low_ranks_) bytes += low.a.bytes() + low.b.bytes();
+  return bytes;
+}
+
 std::vector<Matrix*> Model::product_matrices() {
   std::vector<Matrix*> matrices;
   for (LayerWeights& layer : layers_) {
-    for (Matrix* matrix : {&layer.attn_q, &layer.attn_k, &layer.attn_v, &layer.attn_output,
-                           &layer.ffn_gate, &layer.ffn_up, &layer.ffn_down}) {
-      matrices.push_back(matrix);
-    }
+    for (Matrix* matrix : adapter_targets(layer)) matrices.push_back(matrix);
   }
   matrices.push_back(&output_);
   return matrices;

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -13,10 +14,13 @@
 #include "base/result.h"
 #include "base/thread_pool.h"
 #include "gguf/gguf_file.h"
+#include "model/adapter.h"
 #include "model/config.h"
 #include "quants/tensor_type.h"
 
 namespace reckon {
+
+struct LowRank;
 
 // A weight matrix [rows, cols] as blocks of its type, row after row; the first n_packed_rows are
 // packed (kernels/packed.h).
@@ -27,8 +31,17 @@ struct Matrix {
   int64_t cols = 0;
   int64_t row_bytes = 0;
   int64_t n_packed_rows = 0;
+  const LowRank* low_rank = nullptr;  // what adapters add to its products; null without any
 
   int64_t bytes() const { return rows * row_bytes; }
+};
+
+// The adapters of one matrix W, side by side: W x + b (a x), scales in b.
+struct LowRank {
+  Matrix a;  // F32 [rank, cols]
+  Matrix b;  // F32 [rows, rank]
+  std::vector<float> a_values;
+  std::vector<float> b_values;
 };
 
 // A vector that is added or multiplied element by element; empty when the model has none.
@@ -49,11 +62,18 @@ struct LayerWeights {
   Matrix ffn_down;     // [d_model, ffn_dim]
 };
 
-// Immutable after load and read_weights, so safe to share between threads.
+// Immutable after load, set_adapters and read_weights, so safe to share between threads.
 class Model {
  public:
   // Errors: kBadFile naming the tensor or key, what was expected and what was found.
   static Result<std::shared_ptr<Model>> load(std::shared_ptr<const GgufFile> file);
+
+  // Adds what adapters for this model (read_adapter) add to its products; at most once, before it is
+  // shared.
+  void set_adapters(const std::vector<Adapter>& adapters);
+  // The largest sum of ranks at one matrix; 0 without adapters.
+  int64_t adapter_rank() const { return adapter_rank_; }
+  int64_t adapter_bytes() const;
 
   // Reads all matrices into memory, so that the first answer is as fast as the later ones. packed:
   // those that products use and that can be are packed into memory of their own, one after the
@@ -86,6 +106,8 @@ class Model {
   bool tied_embedding_ = false;
   std::vector<double> rope_frequencies_;
   HugeBuffer packed_;
+  std::deque<LowRank> low_ranks_;
+  int64_t adapter_rank_ = 0;
 
   std::vector<Matrix*> product_matrices();
 };

@@ -78,8 +78,10 @@ class TensorConverter {
         return Error{ErrorKind::kInterrupted, "stopped; nothing was written"};
       }
     }
-    in_.shards()[static_cast<size_t>(tensor.shard)].advise(tensor.file_offset, tensor.bytes,
-                                                           MappedFile::Advice::kDontNeed);
+    if (!in_.shards().empty()) {
+      in_.shards()[static_cast<size_t>(tensor.shard)].advise(tensor.file_offset, tensor.bytes,
+                                                             MappedFile::Advice::kDontNeed);
+    }
     return {};
   }
 

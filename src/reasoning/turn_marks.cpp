@@ -24,7 +24,9 @@ const ProbeStyle* find_probe_style(std::string_view name) {
   return name == "r1" ? &r1 : name == "lines" ? &lines : name == "plain" ? &plain : nullptr;
 }
 
-const ProbeStyle& default_probe_style(std::string_view template_name) {
+const ProbeStyle& default_probe_style(std::string_view template_name,
+                                      std::string_view model_name) {
+  if (model_name.starts_with("reckon-")) return *find_probe_style("lines");
   return *find_probe_style(template_name.starts_with("deepseek-r1") ? "r1" : "plain");
 }
 

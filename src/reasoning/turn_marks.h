@@ -23,8 +23,9 @@ struct ProbeStyle {
 // models that think in short lines and answer with nothing but the result. "plain": others. nullptr
 // for a name that is none.
 const ProbeStyle* find_probe_style(std::string_view name);
-// What is used when none is named, by the chat template's name.
-const ProbeStyle& default_probe_style(std::string_view template_name);
+// What is used when none is named, by the chat template's name and the model's (general.name): the
+// models that `reckon recipe` makes have R1's template and think in short lines.
+const ProbeStyle& default_probe_style(std::string_view template_name, std::string_view model_name);
 
 class TurnMarks {
  public:

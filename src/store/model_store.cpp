@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "base/json.h"
+#include "gguf/bundled_model.h"
 #include "gguf/gguf_file.h"
 #include "store/catalog.h"
 #include "store/folder.h"
@@ -156,6 +157,10 @@ Result<std::string> hash_file(const ModelFile& file, Links links, const JobContr
   });
 }
 
+Error is_bundled(const StoredModel& model) {
+  return usage_error(model.name + " is part of the program: it has no other name and stays");
+}
+
 Status check_hashes(const StoredModel& model, const JobControl& control) {
   uint64_t before = 0;
   for (const ModelFile& file : model.files) {
@@ -181,6 +186,7 @@ std::string_view model_origin_name(ModelOrigin origin) {
     case ModelOrigin::kOllama: return "ollama";
     case ModelOrigin::kLmStudio: return "lm studio";
     case ModelOrigin::kHubCache: return "hub cache";
+    case ModelOrigin::kBundled: return "reckon";
   }
   return "";
 }
@@ -201,6 +207,16 @@ Result<ModelStore::Listing> ModelStore::list() const try {
   find_ollama_models(options_.ollama, listing);
   find_lm_studio_models(options_.lm_studio, listing);
   find_hub_cache_models(options_.hub_cache, listing);
+  if (const std::span<const std::byte> bytes = bundled_model(); !bytes.empty()) {
+    static const std::string sha256 =
+        sha256_of({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+    listing.models.push_back({.name = std::string(kBundledModel),
+                              .origin = ModelOrigin::kBundled,
+                              .source = std::string(kBundledModelPath),
+                              .files = {{.path = std::string(kBundledModelPath),
+                                         .bytes = bytes.size(),
+                                         .sha256 = sha256}}});
+  }
   std::stable_sort(listing.models.begin(), listing.models.end(),
                    [](const StoredModel& a, const StoredModel& b) { return a.name < b.name; });
   return listing;
@@ -270,7 +286,9 @@ Result<std::string> ModelStore::resolve(std::string_view name_or_path,
 
 Status ModelStore::verify(std::string_view name, const JobControl& control) const {
   RECKON_ASSIGN(const StoredModel model, find(name));
-  RECKON_RETURN_IF_ERROR(check_hashes(model, control));
+  if (model.origin != ModelOrigin::kBundled) {
+    RECKON_RETURN_IF_ERROR(check_hashes(model, control));
+  }
   const auto opened = GgufFile::open(model.path());
   return opened.ok() ? Status() : opened.error();
 }
@@ -283,6 +301,7 @@ Status ModelStore::remove(std::string_view name) {
     RECKON_ASSIGN(const StoredModel model, find(name));
     held = find_record(records, model.name);
     if (held == nullptr) {
+      if (model.origin == ModelOrigin::kBundled) return is_bundled(model);
       return usage_error(fmt::format("{} belongs to another program ({}): remove it there",
                                      model.name, model_origin_name(model.origin)));
     }
@@ -298,6 +317,7 @@ Status ModelStore::remove(std::string_view name) {
 Status ModelStore::copy(std::string_view from, std::string_view to) {
   RECKON_RETURN_IF_ERROR(check_model_name(to));
   RECKON_ASSIGN(const StoredModel model, find(from));
+  if (model.origin == ModelOrigin::kBundled) return is_bundled(model);
   RECKON_ASSIGN(const Listing listing, list());
   for (const StoredModel& other : listing.models) {
     if (other.name != to) continue;

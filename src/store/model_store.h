@@ -1,5 +1,5 @@
-// The models on this machine by name: those that reckon pulled, and those that Ollama, LM Studio
-// and the Hugging Face cache already hold, which are used where they lie. Pulling, checking,
+// The models on this machine by name: those that reckon pulled, those that Ollama, LM Studio and the
+// Hugging Face cache already hold, which are used where they lie, and the one in the program. Pulling, checking,
 // removing and naming them. What a folder of the store looks like stands in docs/store.md.
 #pragma once
 
@@ -14,8 +14,8 @@
 
 namespace reckon {
 
-enum class ModelOrigin { kPulled, kLocalFile, kOllama, kLmStudio, kHubCache };
-// "pulled", "file", "ollama", "lm studio", "hub cache".
+enum class ModelOrigin { kPulled, kLocalFile, kOllama, kLmStudio, kHubCache, kBundled };
+// "pulled", "file", "ollama", "lm studio", "hub cache", "reckon".
 std::string_view model_origin_name(ModelOrigin origin);
 
 struct ModelFile {

@@ -43,7 +43,7 @@ const Matrix& target_of(const LayerWeights& layer, int target) {
 int64_t layer_floats(const NetworkShape& shape) {
   int64_t n = 0;
   for (int t = 0; t < kLoraTargetCount; ++t) {
-    const MatrixSize size = lora_target_size(shape, t);
+    const MatrixSize size = lora_target_size(shape.config, t);
     n += size.rows * size.cols;
   }
   return n;
@@ -52,7 +52,7 @@ int64_t layer_floats(const NetworkShape& shape) {
 int64_t adapter_floats(const NetworkShape& shape, const LoraShape& lora) {
   int64_t n = 0;
   for (int t = 0; t < kLoraTargetCount; ++t) {
-    const MatrixSize size = lora_target_size(shape, t);
+    const MatrixSize size = lora_target_size(shape.config, t);
     if (lora.targets[t]) n += lora.rank * (size.rows + size.cols) + 32;
   }
   return n * shape.config.n_layers;
@@ -64,15 +64,6 @@ int64_t widest(const NetworkShape& shape) {
 }
 
 }  // namespace
-
-MatrixSize lora_target_size(const NetworkShape& shape, int target) {
-  const ModelConfig& c = shape.config;
-  const MatrixSize sizes[] = {{c.q_dim(), c.d_model},  {c.kv_dim(), c.d_model},
-                              {c.kv_dim(), c.d_model}, {c.d_model, c.q_dim()},
-                              {c.ffn_dim, c.d_model},  {c.ffn_dim, c.d_model},
-                              {c.d_model, c.ffn_dim}};
-  return sizes[target];
-}
 
 Status parse_lora_targets(std::string_view text, LoraShape& shape) {
   std::ranges::fill(shape.targets, text == "all");
@@ -106,7 +97,7 @@ void LoraStore::place() {
     std::vector<LoraPlaces>& places = places_.emplace_back(kLoraTargetCount);
     for (int t = 0; t < kLoraTargetCount; ++t) {
       if (!lora_.targets[t]) continue;
-      const MatrixSize size = lora_target_size(shape_, t);
+      const MatrixSize size = lora_target_size(shape_.config, t);
       const std::string name = fmt::format("blk.{}.{}.weight", layer, kLoraTargets[t]);
       LoraPlaces& place = places[static_cast<size_t>(t)];
       place.a = add(name + ".lora_a", lora_.rank, size.cols);
@@ -234,7 +225,7 @@ void LoraStore::add_gradient(int64_t layer, LayerMatrix matrix, const float* dy,
   const auto scale_rows = [&] { ops_.training().scale(scaled_.data(), scale, n * r); };
   int64_t column = 0;  // of dy
   for (int t = part.first; t < part.first + part.count; ++t) {
-    const MatrixSize size = lora_target_size(shape_, t);
+    const MatrixSize size = lora_target_size(shape_.config, t);
     const LoraPlaces& place = places_[static_cast<size_t>(layer)][static_cast<size_t>(t)];
     const float* dy_part = dy + column;
     column += size.rows;
@@ -258,6 +249,25 @@ void LoraStore::add_gradient(int64_t layer, LayerMatrix matrix, const float* dy,
     ops_.gemm({scaled_.data(), 1, r, x, size.cols, kernels::kPanelColumns,
                gradients_.data() + place.a, size.cols, r, size.cols, n, true, nullptr});
   }
+}
+
+Adapter adapter_of(const LoraStore& store, const ModelConfig& config) {
+  Adapter adapter{config.architecture_name, store.lora().alpha, {}};
+  const int64_t rank = store.lora().rank;
+  for (int64_t layer = 0; layer < config.n_layers; ++layer) {
+    for (int target = 0; target < kLoraTargetCount; ++target) {
+      const LoraPlaces& place =
+          store.places()[static_cast<size_t>(layer)][static_cast<size_t>(target)];
+      if (place.a < 0) continue;
+      const MatrixSize size = lora_target_size(config, target);
+      const float* a = store.parameters() + place.a;
+      const float* b = store.parameters() + place.b;
+      adapter.matrices.push_back({layer, target, size.rows, size.cols, rank,
+                                  std::vector<float>(a, a + rank * size.cols),
+                                  std::vector<float>(b, b + size.rows * rank)});
+    }
+  }
+  return adapter;
 }
 
 }  // namespace reckon::train

@@ -11,16 +11,12 @@
 #include <vector>
 
 #include "base/result.h"
+#include "model/adapter.h"
 #include "model/model.h"
 #include "train/network.h"
 #include "train/weights.h"
 
 namespace reckon::train {
-
-// The matrices that can have an adapter, by their names in GGUF, in the order of a layer.
-inline constexpr std::string_view kLoraTargets[] = {"attn_q",   "attn_k", "attn_v",  "attn_output",
-                                                    "ffn_gate", "ffn_up", "ffn_down"};
-inline constexpr int kLoraTargetCount = 7;
 
 struct LoraShape {
   int64_t rank = 16;
@@ -95,7 +91,7 @@ class LoraStore : public TrainableStore {
   int64_t loaded_layer_ = -1;
 };
 
-// Rows and columns of a layer's targets.
-MatrixSize lora_target_size(const NetworkShape& shape, int target);
+// What was trained, to be written.
+Adapter adapter_of(const LoraStore& store, const ModelConfig& config);
 
 }  // namespace reckon::train

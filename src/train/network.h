@@ -31,10 +31,6 @@ struct LayerPointers {
 };
 
 enum class LayerMatrix { kQkv, kAttnOutput, kGateUp, kDown };
-struct MatrixSize {
-  int64_t rows = 0;
-  int64_t cols = 0;
-};
 MatrixSize layer_matrix_size(const NetworkShape& shape, LayerMatrix matrix);
 
 // Where weights come from and gradients go: all of them in memory, or a frozen base with adapters.

@@ -15,7 +15,6 @@
 #include "engine/load.h"
 #include "engine/memory.h"
 #include "model/synth_weights.h"
-#include "train/adapter_file.h"
 #include "train/batch_order.h"
 #include "train/chat_data.h"
 #include "train/checkpoint.h"

@@ -16,6 +16,27 @@ from harness import RECKON, read_until
 NUMBER = (int, float)
 
 
+class Bundled(harness.Tests):
+    def test_answers_where_none_is_named(self):
+        ask = self.expect(0, "ask", "--temp", "0", "--show-thinking", "What is 12 + 35?")
+        self.assertEqual(ask.stdout, b"47\n")
+        self.assertIn(b"12+35", ask.stderr)
+        self.assertIn("numbers", self.expect(0, "ask", "--temp", "0", "Who was the first king of "
+                                             "France?").stdout.decode())
+
+    def test_is_a_model_like_others(self):
+        models = json.loads(self.expect(0, "list", "--json").stdout)["models"]
+        own = [model for model in models if model["name"] == "reckon-small"]
+        self.assertEqual([model["origin"] for model in own], ["reckon"])
+        self.expect(0, "verify", "reckon-small")
+        self.assertIn(b"deepseek-r1", self.expect(0, "show", "reckon-small").stdout)
+        self.expect_error(2, "reckon-small", "rm", "reckon-small")
+        copy = self.folder / "copy.gguf"
+        self.expect(0, "quantize", "bundled:reckon-small", copy, "--type", "f16")
+        ask = self.expect(0, "ask", "-m", copy, "--temp", "0", "What is 12 + 35?")
+        self.assertEqual(ask.stdout, b"47\n")
+
+
 class Usage(harness.Tests):
     def test_help_teaches(self):
         text = self.expect(0, "--help").stdout.decode()
@@ -33,7 +54,6 @@ class Usage(harness.Tests):
         self.expect_error(2, "nonsense", "nonsense")
         self.expect_error(2, "--nonsense", "ask", "--nonsense", "-m", self.model, "x")
         self.expect_error(2, "TEXT", "ask", "-m", self.model)
-        self.expect_error(2, "pass one with -m", "ask", "x")
         self.expect_error(2, "--threads", "ask", "-m", self.model, "--threads", "0", "x")
         self.expect_error(2, "--kv-type", "ask", "-m", self.model, "--kv-type", "f8", "x")
         self.expect_error(2, "99999", "ask", "-m", self.model, "--ctx", "99999", "x")

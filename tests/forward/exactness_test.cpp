@@ -85,7 +85,28 @@ struct Case {
   TensorType type;
   KvType kv_type;
   const char* architecture;
+  bool has_adapters = false;
 };
+
+// Two for the queries and the last product of every layer, one of them for all else too.
+std::vector<Adapter> random_adapters(const ModelConfig& config) {
+  test::Random random(5);
+  std::vector<Adapter> adapters = {{config.architecture_name, 8, {}},
+                                   {config.architecture_name, 3, {}}};
+  for (int64_t layer = 0; layer < config.n_layers; ++layer) {
+    for (int target = 0; target < kLoraTargetCount; ++target) {
+      for (const int64_t rank : {5, 16}) {
+        if (rank == 16 && target != 0 && target != 6) continue;
+        const MatrixSize size = lora_target_size(config, target);
+        AdapterMatrix matrix{layer, target, size.rows, size.cols, rank, {}, {}};
+        for (int64_t i = 0; i < rank * size.cols; ++i) matrix.a.push_back(0.1f * random.unit());
+        for (int64_t i = 0; i < size.rows * rank; ++i) matrix.b.push_back(0.1f * random.unit());
+        adapters[rank == 16 ? 1 : 0].matrices.push_back(std::move(matrix));
+      }
+    }
+  }
+  return adapters;
+}
 
 class ExactnessTest : public ::testing::TestWithParam<Case> {
  protected:
@@ -96,6 +117,11 @@ class ExactnessTest : public ::testing::TestWithParam<Case> {
     model_ = test::make_tiny_model(spec, 7);
     ASSERT_NE(model_, nullptr);
     const auto packed = test::make_tiny_model(spec, 7);
+    if (GetParam().has_adapters) {
+      for (const auto& model : {model_, packed}) {
+        model->set_adapters(random_adapters(model->config()));
+      }
+    }
     ThreadPool pool(2);
     ASSERT_TRUE(packed->read_weights(true, pool, {}).ok());
     packed_model_ = packed;
@@ -109,7 +135,7 @@ class ExactnessTest : public ::testing::TestWithParam<Case> {
     return table.reads_packed && way % 2 == 1 ? packed_model_ : model_;
   }
 
-  std::shared_ptr<const Model> model_;
+  std::shared_ptr<Model> model_;
   std::shared_ptr<const Model> packed_model_;
   std::vector<TokenId> tokens_;
   std::vector<float> expected_;
@@ -200,12 +226,15 @@ std::vector<Case> all_cases() {
   cases.push_back({TensorType::kQ4_K, KvType::kQ8, "qwen2"});
   cases.push_back({TensorType::kQ8_0, KvType::kQ8, "llama"});
   cases.push_back({TensorType::kF32, KvType::kF16, "llama"});
+  cases.push_back({TensorType::kQ4_K, KvType::kF16, "qwen2", true});
+  cases.push_back({TensorType::kF16, KvType::kF16, "llama", true});
   return cases;
 }
 
 std::string case_name(const Case& c) {
   return std::string(tensor_type_info(c.type).name) + "_" +
-         (c.kv_type == KvType::kF16 ? "f16" : "q8") + "_" + c.architecture;
+         (c.kv_type == KvType::kF16 ? "f16" : "q8") + "_" + c.architecture +
+         (c.has_adapters ? "_adapted" : "");
 }
 
 INSTANTIATE_TEST_SUITE_P(All, ExactnessTest, ::testing::ValuesIn(all_cases()),
@@ -262,6 +291,7 @@ TEST(GoldenLogitsTest, SameOnEveryProcessor) {
     spec.architecture = c.architecture;
     const auto model = test::make_tiny_model(spec, 11);
     ASSERT_NE(model, nullptr);
+    if (c.has_adapters) model->set_adapters(random_adapters(model->config()));
     const auto decoder = make_decoder(model, available_tables().back()->name, 2, c.kv_type);
     const uint64_t hash = hash_of(run(*decoder, prompt(5, spec.vocab_size), {64}, kPages));
     const auto found = golden.find(case_name(c));

@@ -73,5 +73,12 @@ TEST(TurnMarks, LongTokensAndLongThoughts) {
   EXPECT_EQ(marks.push(""), std::nullopt);
 }
 
+TEST(ProbeStyle, GoesByTemplateAndModel) {
+  EXPECT_EQ(&default_probe_style("deepseek-r1", "R1"), find_probe_style("r1"));
+  EXPECT_EQ(&default_probe_style("chatml", "SmolLM2"), find_probe_style("plain"));
+  EXPECT_EQ(&default_probe_style("deepseek-r1", "reckon-small"), find_probe_style("lines"));
+  EXPECT_EQ(find_probe_style("nonsense"), nullptr);
+}
+
 }  // namespace
 }  // namespace reckon

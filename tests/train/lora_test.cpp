@@ -6,10 +6,10 @@
 #include <cmath>
 #include <filesystem>
 
+#include "forward/cpu_decoder.h"
 #include "model/quantize.h"
 #include "model/synth.h"
 #include "tests/train/support.h"
-#include "train/adapter_file.h"
 #include "train/lora_store.h"
 
 namespace reckon::train::test {
@@ -114,7 +114,7 @@ void expect_same(const Adapter& a, const Adapter& b) {
   EXPECT_EQ(a.alpha, b.alpha);
   ASSERT_EQ(a.matrices.size(), b.matrices.size());
   for (size_t i = 0; i < a.matrices.size(); ++i) {
-    EXPECT_EQ(a.matrices[i].name, b.matrices[i].name);
+    EXPECT_EQ(a.matrices[i].name(), b.matrices[i].name());
     EXPECT_EQ(a.matrices[i].a, b.matrices[i].a);
     EXPECT_EQ(a.matrices[i].b, b.matrices[i].b);
   }
@@ -153,6 +153,43 @@ TEST_P(Lora, MergedComputesWhatTheAdapterComputes) {
   }();
   // Q8_0's rounding of the merged weights is small beside what the adapter changed.
   EXPECT_LT(std::fabs(loss(**dense) - adapted), 0.1 * std::fabs(base - adapted));
+}
+
+// The engine with its quantised activations beside the trainer in float32, several adapters at once.
+TEST_P(Lora, TheEngineComputesWhatWasTrained) {
+  fill_adapters();
+  const double trained = loss(*store_);
+  Adapter half = adapter_of(*store_, shape_.config);
+  half.alpha /= 2;
+  const auto engine_loss = [&](const std::vector<Adapter>& adapters) {
+    const std::shared_ptr<Model> model = *Model::load(file_);
+    model->set_adapters(adapters);
+    auto decoder = CpuDecoder::create(
+        model, {.n_pages = 1, .n_threads = 2, .kernels = *kernels::default_table()});
+    EXPECT_TRUE(decoder.ok());
+    const auto vocab = static_cast<size_t>(shape_.config.vocab_size);
+    const std::vector<PageId> pages = {0};
+    double sum = 0;
+    uint64_t key = 4;
+    for (const int64_t length : {40, 60}) {
+      const Example example = make_example(length, shape_.config.vocab_size, ++key);
+      std::vector<float> logits(example.tokens.size() * vocab);
+      const SequenceStep step = {
+          .tokens = example.tokens, .first_position = 0, .pages = pages, .n_logits = length};
+      EXPECT_TRUE((*decoder)->step({&step, 1}, logits).ok());
+      for (size_t t = 1; t < example.tokens.size(); ++t) {
+        if (!example.learned[t]) continue;
+        const float* row = logits.data() + (t - 1) * vocab;
+        double total = 0;
+        for (size_t v = 0; v < vocab; ++v) total += std::exp(static_cast<double>(row[v]));
+        sum += std::log(total) - static_cast<double>(row[example.tokens[t]]);
+      }
+    }
+    return sum;
+  };
+  const double base = engine_loss({});
+  ASSERT_GT(std::fabs(base - trained), 0.01);
+  EXPECT_LT(std::fabs(engine_loss({half, half}) - trained), 0.1 * std::fabs(base - trained));
 }
 
 TEST_P(Lora, AnAdapterOfAnotherModelIsRefused) {

@@ -1,5 +1,5 @@
 // The two formats and the merge.
-#include "train/adapter_file.h"
+#include "model/adapter.h"
 
 #include <fmt/format.h>
 
@@ -22,7 +22,7 @@
 #include "model/convert_tensors.h"
 #include "quants/codec.h"
 
-namespace reckon::train {
+namespace reckon {
 namespace {
 
 namespace json = boost::json;
@@ -83,9 +83,7 @@ Result<AdapterMatrix> assemble(const Target& target, const ModelConfig& config,
                                const std::string& path, std::vector<float> a, int64_t a_rows,
                                int64_t a_cols, std::vector<float> b, int64_t b_rows,
                                int64_t b_cols) {
-  NetworkShape shape;
-  shape.config = config;
-  const MatrixSize size = lora_target_size(shape, target.target);
+  const MatrixSize size = lora_target_size(config, target.target);
   const std::string name = target.gguf_name();
   if (a_cols != size.cols || b_rows != size.rows || a_rows != b_cols || a_rows < 1 ||
       a_rows > kMaxRank) {
@@ -94,7 +92,8 @@ Result<AdapterMatrix> assemble(const Target& target, const ModelConfig& config,
         "[{}, {}]",
         path, name, size.cols, size.rows, a_rows, a_cols, b_rows, b_cols));
   }
-  AdapterMatrix matrix{name, size.rows, size.cols, a_rows, std::move(a), std::move(b)};
+  AdapterMatrix matrix{target.layer, target.target, size.rows,   size.cols,
+                       a_rows,       std::move(a),  std::move(b)};
   RECKON_RETURN_IF_ERROR(check_finite_values(matrix.a, path + ": " + name + ".lora_a"));
   RECKON_RETURN_IF_ERROR(check_finite_values(matrix.b, path + ": " + name + ".lora_b"));
   return matrix;
@@ -221,24 +220,15 @@ Result<Adapter> read_peft(const std::string& folder, const ModelConfig& config) 
 
 }  // namespace
 
-Adapter adapter_of(const LoraStore& store, const ModelConfig& config) {
-  Adapter adapter{config.architecture_name, store.lora().alpha, {}};
-  NetworkShape shape;
-  shape.config = config;
-  for (const Target& target : all_targets(config)) {
-    const LoraPlaces& place =
-        store.places()[static_cast<size_t>(target.layer)][static_cast<size_t>(target.target)];
-    if (place.a < 0) continue;
-    const MatrixSize size = lora_target_size(shape, target.target);
-    const int64_t rank = store.lora().rank;
-    const float* a = store.parameters() + place.a;
-    const float* b = store.parameters() + place.b;
-    adapter.matrices.push_back({target.gguf_name(), size.rows, size.cols, rank,
-                                std::vector<float>(a, a + rank * size.cols),
-                                std::vector<float>(b, b + size.rows * rank)});
-  }
-  return adapter;
+MatrixSize lora_target_size(const ModelConfig& c, int target) {
+  const MatrixSize sizes[] = {{c.q_dim(), c.d_model},  {c.kv_dim(), c.d_model},
+                              {c.kv_dim(), c.d_model}, {c.d_model, c.q_dim()},
+                              {c.ffn_dim, c.d_model},  {c.ffn_dim, c.d_model},
+                              {c.d_model, c.ffn_dim}};
+  return sizes[target];
 }
+
+std::string AdapterMatrix::name() const { return Target{layer, target}.gguf_name(); }
 
 Status write_adapter_gguf(const Adapter& adapter, const std::string& path) {
   GgufWriter writer;
@@ -249,8 +239,8 @@ Status write_adapter_gguf(const Adapter& adapter, const std::string& path) {
   for (const AdapterMatrix& m : adapter.matrices) {
     const int64_t a[] = {m.cols, m.rank};
     const int64_t b[] = {m.rank, m.rows};
-    writer.add_tensor(m.name + ".lora_a", TensorType::kF32, a);
-    writer.add_tensor(m.name + ".lora_b", TensorType::kF32, b);
+    writer.add_tensor(m.name() + ".lora_a", TensorType::kF32, a);
+    writer.add_tensor(m.name() + ".lora_b", TensorType::kF32, b);
   }
   RECKON_RETURN_IF_ERROR(writer.begin(path));
   for (const AdapterMatrix& m : adapter.matrices) {
@@ -269,8 +259,9 @@ Status write_adapter_peft(const Adapter& adapter, const ModelConfig& config,
   json::array modules;
   std::vector<std::pair<const AdapterMatrix*, int>> order;
   for (const Target& target : all_targets(config)) {
-    const auto found =
-        std::ranges::find(adapter.matrices, target.gguf_name(), &AdapterMatrix::name);
+    const auto found = std::ranges::find_if(adapter.matrices, [&](const AdapterMatrix& m) {
+      return m.layer == target.layer && m.target == target.target;
+    });
     if (found == adapter.matrices.end()) continue;
     const std::string_view module = kHfModules[target.target];
     const json::value name(module.substr(module.find('.') + 1));
@@ -316,8 +307,7 @@ Status merge_adapter(const std::string& base, const std::vector<std::string>& ad
     RECKON_ASSIGN(Adapter adapter, read_adapter(path, config));
     for (AdapterMatrix& m : adapter.matrices) {
       const double scale = adapter.alpha / static_cast<double>(m.rank);
-      std::string name = m.name;
-      by_name.emplace(std::move(name), std::pair(std::move(m), scale));
+      by_name.emplace(m.name(), std::pair(std::move(m), scale));
     }
   }
   GgufWriter writer;
@@ -374,4 +364,4 @@ Status merge_adapter(const std::string& base, const std::vector<std::string>& ad
   return writer.commit();
 }
 
-}  // namespace reckon::train
+}  // namespace reckon

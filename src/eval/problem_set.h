@@ -28,7 +28,7 @@ struct ProblemSetOptions {
   std::vector<std::string> kinds;  // empty: all of them
   uint64_t seed = 0;
   // Of 100 training problems, so many are answered straight away, with no thought.
-  int percent_direct = 10;
+  int percent_direct = 20;
   // Of 100 problems, so many are followed by another in the same conversation.
   int percent_followed = 12;
   bool need_thought =

@@ -229,8 +229,8 @@ TEST_F(ProblemSet, TrainingAndHeldOutAreApart) {
     const auto& assistant = line.at("messages").as_array().at(1).as_object();
     n_direct += assistant.contains("reasoning_content") ? 0 : 1;
   }
-  EXPECT_GT(n_direct, 300);
-  EXPECT_LT(n_direct, 500);
+  EXPECT_GT(n_direct, 700);
+  EXPECT_LT(n_direct, 900);
   std::map<std::string, int> counts;
   for (const auto& line : read(path("held.jsonl"))) {
     ++counts[std::string(line.at("kind").as_string())];

@@ -361,7 +361,7 @@ const RecipeScale& full_scale() {
                                     .n_sampled = 8000,
                                     .samples_a_problem = 4,
                                     .vocab_size = 2048,
-                                    .cold_start_steps = 8000,
+                                    .cold_start_steps = 6000,
                                     .grpo_steps = 60,
                                     .grpo_questions = 16,
                                     .grpo_group = 16,

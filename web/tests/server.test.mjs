@@ -1,64 +1,41 @@
 // The page beside the real server. The model that is part of the program answers sums; one of random
-// weights, kept busy with other answers, thinks long enough to be interrupted. RECKON names the
-// program.
+// weights, kept busy with other answers, thinks long enough to be interrupted.
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 
 import { ask, click_text, open_page, start_browser, text_of } from './lib/browser.mjs';
+import { start_server } from './lib/real_server.mjs';
 
-const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
-const PROGRAM = [process.env.RECKON, join(ROOT, 'build/release/bin/reckon'), join(ROOT, 'build/dev/bin/reckon')]
-  .find((place) => place && existsSync(place));
 // However busy the machine is: what never comes fails after this.
-const PATIENCE_MS = Number(process.env.PATIENCE_MS ?? 120_000);
+const PATIENCE_MS = 120_000;
 const QUESTION = 'What is 347 * 26?';
 
 let browser;
 let server;
-let origin;
-let folder;
 before(async () => {
-  assert.ok(PROGRAM, 'no reckon: make build, or set RECKON');
-  folder = mkdtempSync(join(tmpdir(), 'reckon-page-'));
-  const tiny = join(folder, 'tiny.gguf');
-  assert.equal(spawnSync(PROGRAM, ['synth', 'tiny-qwen', '-o', tiny]).status, 0);
-  const env = { ...process.env, HOME: folder, XDG_DATA_HOME: folder, RECKON_MODELS: join(folder, 'models') };
-  server = spawn(PROGRAM, ['serve', '-m', 'reckon-small', '-m', tiny, '--port', '0', '--slots', '64'],
-    { env, stdio: ['ignore', 'pipe', 'ignore'] });
-  origin = await new Promise((resolve, reject) => {
-    let said = '';
-    server.stdout.on('data', (bytes) => {
-      said += bytes;
-      const found = /http:\/\/127\.0\.0\.1:\d+/.exec(said);
-      if (found) resolve(found[0]);
-    });
-    server.on('exit', () => reject(new Error(`the server ended: ${said}`)));
+  server = await start_server((program, folder) => {
+    const tiny = join(folder, 'tiny.gguf');
+    assert.equal(spawnSync(program, ['synth', 'tiny-qwen', '-o', tiny]).status, 0);
+    return [tiny];
   });
   browser = await start_browser();
 });
 after(async () => {
   await browser?.close();
-  if (server && server.exitCode === null) {
-    const ended = new Promise((resolve) => server.once('exit', resolve));
-    server.kill();
-    await ended;
-  }
-  if (folder) rmSync(folder, { recursive: true });
+  await server?.close();
 });
 
-function on_page(name, body) {
+function on_page(name, body, { stops = false } = {}) {
   test(name, { timeout: 4 * PATIENCE_MS }, async () => {
-    const opened = await open_page(browser, origin);
+    const opened = await open_page(browser, server.origin);
     opened.page.setDefaultTimeout(PATIENCE_MS);
     try {
       await body(opened.page);
       assert.deepEqual(opened.foreign, []);
-      assert.deepEqual(opened.errors, []);
+      // A stop is said twice, by a request and by breaking off; what comes second finds nothing.
+      assert.deepEqual(opened.errors.filter((error) => !stops || !error.includes('404')), []);
       assert.equal(await opened.page.$('.error'), null);
     } finally {
       await opened.close();
@@ -87,7 +64,8 @@ on_page('the model of the program answers a sum, with its thought', async (page)
   assert.match(await text_of(page, '.thought-label'), /^Thought for [\d.]+ s$/);
   assert.match(await text_of(page, '.assistant .actions .figures'), /tokens\/s.*tokens.*reckon-small/);
   await page.click('.thought-toggle');
-  await page.waitForFunction(() => /2082\+6940/.test(document.querySelector('.thought-text')?.textContent));
+  await page.waitForFunction(
+    () => /^347\*6: [^]*=2082\n347\*20: [^]*2082\+6940/.test(document.querySelector('.thought-text')?.innerText));
   await page.waitForFunction(() => /\d+ \/ 2,048/.test(document.querySelector('.context')?.textContent));
 });
 
@@ -129,7 +107,7 @@ on_page('three paths and their vote', async (page) => {
 on_page('answer now and stop, in the midst of a long thought', async (page) => {
   // 63 answers beside it, none of which may end its thought, and neither may the page's.
   const crowd = new AbortController();
-  const beside = fetch(`${origin}/v1/chat/completions`, {
+  const beside = fetch(`${server.origin}/v1/chat/completions`, {
     method: 'POST', headers: { 'Content-Type': 'application/json' }, signal: crowd.signal,
     body: JSON.stringify({ model: 'tiny', n: 63, min_thinking_tokens: 3900, messages: [{ role: 'user', content: 'x' }] }),
   }).catch(() => {});
@@ -163,7 +141,7 @@ on_page('answer now and stop, in the midst of a long thought', async (page) => {
     crowd.abort();
     await beside;
   }
-});
+}, { stops: true });
 
 on_page('the machine, the models', async (page) => {
   await page.click('.model-button');

@@ -157,8 +157,7 @@ TEST(Load, StreamsGetTheirOwnCanaries) {  // C1
       "/health p50 %.1f ms, p99 %.1f ms, longest %.1f ms of %zu\n",
       kStreams, load_seconds(), static_cast<long long>(counts.n_right),
       static_cast<long long>(counts.n_limited), counts.wrong.size(),
-      quantile(counts.health_ms, 0.5), p99, quantile(counts.health_ms, 1),
-      counts.health_ms.size());
+      quantile(counts.health_ms, 0.5), p99, quantile(counts.health_ms, 1), counts.health_ms.size());
   if (judges_times()) EXPECT_LE(p99, 200);
 }
 
@@ -240,8 +239,8 @@ TEST(Load, ReadersOfAByteASecondHoldNobodyUp) {  // C4
     double beside = 0;
     {
       const SlowReaders readers(rig.port, request, kReaders);
-      ASSERT_TRUE(eventually(
-          [&] { return rig.metric("answers_finished_total") - finished >= kReaders; }));
+      ASSERT_TRUE(
+          eventually([&] { return rig.metric("answers_finished_total") - finished >= kReaders; }));
       most_bytes = std::max(most_bytes, heap_bytes() - heap_before);
       beside = streams_speed(rig);
     }

@@ -112,9 +112,8 @@ tidy: ## the short clang-tidy list, as errors
 	  || { grep -E 'warning:|error:' -A 4 build/tidy.log; false; }
 
 .PHONY: page page-check
-NPM_CI = npm ci --ignore-scripts --no-audit --no-fund --prefer-offline --loglevel=error
-page: page-check ## the page's tests in Chromium (package chromium), after page-check
-	cd web && $(NPM_CI) && npm test
+page: build page-check ## the page's tests in Chromium (package chromium), after page-check
+	cd web && npm test
 page-check: ## web/dist is, byte by byte, what its sources give
 	sh tools/check_page.sh
 

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <boost/json/serialize.hpp>
 #include <chrono>
@@ -110,6 +111,18 @@ void on_worker(ApiContext& context, const Call& call, std::function<void()> job)
       reply_error(call, {.status = 500, .message = error.what()});
     }
   });
+}
+
+ApiResult<std::vector<LibraryModel>> usable_models(ApiContext& context, const Call& call) {
+  Result<std::vector<LibraryModel>> models = context.library->list();
+  if (!models.ok()) return from_error(models.error());
+  std::erase_if(*models, [&](const LibraryModel& model) {
+    return call.key != nullptr && !call.key->may_use(model.name);
+  });
+  std::stable_partition(models->begin(), models->end(), [&](const LibraryModel& model) {
+    return model.name == context.default_model;
+  });
+  return std::move(*models);
 }
 
 ApiResult<LibraryModel> find_model(ApiContext& context, const Call& call, const std::string& name) {

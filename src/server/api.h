@@ -13,6 +13,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "server/access.h"
 #include "server/api_error.h"
@@ -82,6 +83,10 @@ boost::json::object error_object(ErrorStyle style, const ApiError& error);
 
 // Runs job on a worker; what it throws for want of memory becomes a 503.
 void on_worker(ApiContext& context, const Call& call, std::function<void()> job);
+
+// The models that the call may use, the one that answers where none is named before the others:
+// clients take the first when they have no choice of their own.
+ApiResult<std::vector<LibraryModel>> usable_models(ApiContext& context, const Call& call);
 
 // A model's name as clients may write it -> the library's. Errors: 404, 403.
 ApiResult<LibraryModel> find_model(ApiContext& context, const Call& call, const std::string& name);

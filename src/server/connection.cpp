@@ -40,6 +40,7 @@ struct Channel {
   std::shared_ptr<ConnectionImpl> connection;  // until the reply or the connection has ended
   std::string unsent;
   std::string_view unsent_static;  // after unsent
+  size_t sending_bytes = 0;        // taken from unsent, and not yet taken by the system
   bool begun = false;
   bool ended = false;
   bool chunked = false;
@@ -214,7 +215,7 @@ void ExchangeImpl::write(std::string_view bytes) {
   const std::lock_guard lock(channel_->mutex);
   Channel& channel = *channel_;
   if (!channel.begun || channel.ended || channel.connection == nullptr || channel.cut) return;
-  if (channel.unsent.size() + bytes.size() > kMaxUnsentBytes) {
+  if (channel.sending_bytes + channel.unsent.size() + bytes.size() > kMaxUnsentBytes) {
     channel.cut = true;
   } else {
     append_chunk(channel, bytes);
@@ -477,6 +478,7 @@ void ConnectionImpl::flush() {
     if (!writing_) {
       sending_ = std::move(channel_->unsent);
       channel_->unsent.clear();
+      channel_->sending_bytes = sending_.size();
       sending_static_ = std::exchange(channel_->unsent_static, {});
       done = channel_->ended && sending_.empty() && sending_static_.empty();
     }

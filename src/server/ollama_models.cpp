@@ -47,11 +47,10 @@ json::object details_of(const LibraryModel& model) {
 }
 
 void tags(ApiContext& context, Call call) {
-  const Result<std::vector<LibraryModel>> models = context.library->list();
-  if (!models.ok()) return reply_error(call, from_error(models.error()));
+  const ApiResult<std::vector<LibraryModel>> models = usable_models(context, call);
+  if (!models.ok()) return reply_error(call, models.error());
   json::array list;
   for (const LibraryModel& model : *models) {
-    if (call.key != nullptr && !call.key->may_use(model.name)) continue;
     list.push_back(json::object{{"name", model.name},
                                 {"model", model.name},
                                 {"modified_at", utc_time(model.changed_at_s)},

@@ -15,15 +15,13 @@ json::object model_object(const LibraryModel& model) {
 }
 
 void list_models(ApiContext& context, Call call) {
-  const Result<std::vector<LibraryModel>> models = context.library->list();
+  const ApiResult<std::vector<LibraryModel>> models = usable_models(context, call);
   if (!models.ok()) {
-    reply_error(call, from_error(models.error()));
+    reply_error(call, models.error());
     return;
   }
   json::array list;
-  for (const LibraryModel& model : *models) {
-    if (call.key == nullptr || call.key->may_use(model.name)) list.push_back(model_object(model));
-  }
+  for (const LibraryModel& model : *models) list.push_back(model_object(model));
   reply_json(call, json::object{{"object", "list"}, {"data", std::move(list)}});
 }
 

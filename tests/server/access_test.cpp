@@ -141,6 +141,17 @@ TEST(Access, NoStateChangesByGetAndNoSimpleTypes) {
   }
 }
 
+TEST(Access, OfTheRunFrameOnlyItsScript) {
+  const ServerRig rig;
+  const auto status = [&](const char* method, const char* path, const char* origin) {
+    return call(rig.port, method, path, "", {{"Origin", origin}}).status;
+  };
+  EXPECT_EQ(status("GET", "/run.js", "null"), 200);
+  EXPECT_EQ(status("GET", "/run.js", "http://evil.example"), 403);
+  EXPECT_EQ(status("GET", "/run.html", "null"), 403);
+  EXPECT_EQ(status("POST", "/run.js", "null"), 404);
+}
+
 TEST(Access, OwnPagesAreLetIn) {
   const ServerRig rig;
   const std::string host = "localhost:" + std::to_string(rig.port);

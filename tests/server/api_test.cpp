@@ -373,6 +373,9 @@ TEST(Page, HasItsPolicyAndItsTypes) {
 TEST(OpenAi, ModelsAndWhatIsNotThere) {
   const ServerRig rig;
   EXPECT_TRUE(get(rig.port, "/v1/models").has("tiny-llama"));
+  // The one that answers where none is named stands first, whatever the library's order.
+  EXPECT_EQ(get(rig.port, "/v1/models").json().at("data").at(0).at("id"), "tiny-qwen");
+  EXPECT_EQ(get(rig.port, "/api/tags").json().at("models").at(0).at("name"), "tiny-qwen");
   EXPECT_EQ(get(rig.port, "/v1/models/tiny-qwen").json().at("id"), "tiny-qwen");
   EXPECT_EQ(get(rig.port, "/v1/models/nobody").status, 404);
   EXPECT_EQ(rig.chat(R"("model":"nobody")").json().at("error").at("code"), "model_not_found");

@@ -1,9 +1,8 @@
 // Connections that misbehave: broken off in every phase (C3), idle and slow by the thousand (C2),
-// readers that don't read (C4), many at once (C1), and the end of the server.
+// readers that don't read (C4), and the end of the server. load_test.cpp has many at once.
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
-#include <atomic>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -166,41 +165,6 @@ TEST(Connections, ReadersThatDontReadAreCutOff) {  // C4
     return rig.metric("answers_cancelled_total") + rig.metric("answers_finished_total") >= 9;
   }));
   EXPECT_GT(rig.metric("answers_cancelled_total"), 0);
-}
-
-TEST(Connections, ManyAtOnceGetTheirOwnAnswers) {  // C1, a moment of it
-  server::ServerOptions options;
-  options.pool.load.context_length = 256;
-  const ServerRig rig(std::move(options));
-  const auto ask = [&](int which) {
-    return post(rig.port, "/v1/chat/completions",
-                R"({"messages":[{"role":"user","content":"canary )" + std::to_string(which) +
-                    R"("}],"temperature":0,"max_tokens":16})");
-  };
-  std::vector<std::string> expected;
-  for (int i = 0; i < 32; ++i) {
-    const Reply reply = ask(i);
-    ASSERT_EQ(reply.status, 200);
-    expected.push_back(boost::json::serialize(reply.json().at("choices")));
-  }
-  std::atomic<int> n_right{0};
-  std::atomic<int> n_limited{0};
-  std::vector<std::thread> threads;
-  for (int i = 0; i < 64; ++i) {
-    threads.emplace_back([&, i] {
-      for (int round = 0; round < 4; ++round) {
-        const Reply reply = ask((i + round) % 32);
-        if (reply.status == 429) {
-          ++n_limited;
-        } else if (reply.status == 200 && boost::json::serialize(reply.json().at("choices")) ==
-                                              expected[static_cast<size_t>((i + round) % 32)]) {
-          ++n_right;
-        }
-      }
-    });
-  }
-  for (std::thread& thread : threads) thread.join();
-  EXPECT_EQ(n_right + n_limited, 256);
 }
 
 TEST(Connections, AStoppedServerEndsAnswersWithAReason) {

@@ -72,7 +72,7 @@ for (const headers of [true, false]) {
     await idle(500);
     assert.deepEqual(arrived(), []);
     assert.deepEqual(foreign, []);
-    const allowed = /^(GET \/assets\/|POST \/v1\/chat\/completions|POST \/tokenize)/;
+    const allowed = /^(GET \/assets\/|GET \/api\/ps|POST \/api\/show|POST \/v1\/chat\/completions|POST \/tokenize)/;
     assert.deepEqual(mock.requests.slice(requests).filter((one) => !allowed.test(one)), []);
   });
 }

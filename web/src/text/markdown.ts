@@ -9,7 +9,14 @@ import { math_rules } from './math_rules';
 
 const LINK = /^(?:https?:\/\/|mailto:)/i;
 
-const md = new MarkdownIt({ html: false, linkify: true, breaks: false });
+// Models end a line where they mean it, and write 347*26 for a product.
+const md = new MarkdownIt({ html: false, linkify: true, breaks: true });
+md.inline.ruler.before('emphasis', 'product', (state, silent) => {
+  if (!/^[\w)]\*[\w(]/.test(state.src.slice(state.pos - 1, state.pos + 2))) return false;
+  if (!silent) state.pending += '*';
+  ++state.pos;
+  return true;
+});
 md.linkify.set({ fuzzyLink: false, fuzzyEmail: false, fuzzyIP: false });
 md.validateLink = (url) => LINK.test(url.trim());
 math_rules(md);

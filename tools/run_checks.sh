@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.."
 repeats=""
 if [ $# = 0 ]; then
   repeats="asan-inputs fuzz aarch64 tsan-threads"
-  set -- format-check unit real deb-check $repeats
+  set -- format-check unit real deb-check instructions $repeats
 fi
 end=$(($(date +%s) + ${RECKON_CHECK_MINUTES:-42} * 60))
 

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Instructions that the hot kernels take, beside the committed numbers: a guard that no clock and no
-load can disturb.
+"""Instructions that the hot kernels take, beside the committed numbers: a guard that no clock and
+no load can disturb.
 
     tools/count_instructions.py BUILD [--write]
 
 BUILD holds bench/kernel_counts and the AVX-512 objects of a release build. Of the scalar and AVX2
 paths callgrind counts what runs. It can't run AVX-512: there the instructions of each loop that
 multiplies are counted in the disassembly, for each product in it. More than 3 % above
-bench/instruction_counts.json fails; --write writes that file. A compiler's choices are its own: with
-another g++ than the one the numbers were made with, nothing is compared.
+bench/instruction_counts.json fails; --write writes that file. A compiler's choices are its own:
+with another g++ than the one the numbers were made with, nothing is compared.
 """
 
 import argparse
@@ -69,17 +69,19 @@ def functions_of(objects):
                 yield name, code
             name, code = found.group(1), []
         elif found := re.match(r"^\s+([0-9a-f]+):\s+(\S+)\s*(.*)$", line):
-            target = re.match(r"^([0-9a-f]+) <", found.group(3)) if found.group(2)[0] == "j" else None
-            code.append((int(found.group(1), 16), found.group(2),
+            address, instruction, operands = found.groups()
+            target = re.match(r"^([0-9a-f]+) <", operands) if instruction[0] == "j" else None
+            code.append((int(address, 16), instruction,
                          int(target.group(1), 16) if target else None))
     if name:
         yield name, code
 
 
 def short_name(name):
-    """A template's arguments tell functions apart, the namespaces and parameters don't."""
-    name = re.sub(r"reckon::kernels::|\(anonymous namespace\)::|avx512::", "", name)
-    return re.sub(r"\([^()]*\)( const)?$", "", name).replace("reckon::", "")
+    """Without what all of them share, and without the parameters: the template's arguments tell
+    functions apart."""
+    name = re.sub(r"reckon::kernels::|reckon::|\(anonymous namespace\)::|avx512::|^void ", "", name)
+    return name.split("(")[0].replace("> >", ">>")
 
 
 def loops_of(code):
@@ -90,9 +92,10 @@ def loops_of(code):
 
 
 def counted_loops(build):
-    """Function -> instructions of its loops a hundred products. Each product counts for the smallest
-    loop around it, and each loop once."""
-    objects = sorted(glob.glob(f"{build}/CMakeFiles/reckon_kernels_avx512.dir/**/*.o", recursive=True))
+    """Function -> instructions of its loops a hundred products. Each product counts for the
+    smallest loop around it, and each loop once."""
+    objects = sorted(glob.glob(f"{build}/CMakeFiles/reckon_kernels_avx512.dir/**/*.o",
+                               recursive=True))
     found = {}
     for name, code in functions_of(objects):
         loops = sorted(loops_of(code), key=lambda loop: loop[1] - loop[0])
@@ -104,8 +107,10 @@ def counted_loops(build):
             if loop:
                 around[loop] = around.get(loop, 0) + 1
         if around:
-            n = sum(sum(first <= address <= last for address, _, _ in code) for first, last in around)
-            found[short_name(name)] = round(100 * n / sum(around.values()))
+            n = sum(first <= address <= last for first, last in around for address, _, _ in code)
+            each = round(100 * n / sum(around.values()))
+            name = short_name(name)  # the compiler's clones of a function share one
+            found[name] = max(each, found.get(name, 0))
     return found
 
 

@@ -1,3 +1,4 @@
+// The hash that finds damage: every bit, every length and every pair of bits counts.
 #include "base/content_hash.h"
 
 #include <gtest/gtest.h>

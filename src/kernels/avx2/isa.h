@@ -254,7 +254,8 @@ struct Isa {
   static Sums dot(Sums s, Words w, const int8_t* a) {
     int32_t four;
     __builtin_memcpy(&four, a, 4);
-    return _mm256_add_epi16(s, _mm256_maddubs_epi16(w, _mm256_set1_epi32(four)));
+    s = _mm256_add_epi16(s, _mm256_maddubs_epi16(w, _mm256_set1_epi32(four)));
+    return in_order(s);
   }
   // A factor for each row's sums, |factor| < 2^15, twice in its word.
   using Factors = __m256i;
@@ -342,6 +343,14 @@ struct Isa {
   static Lanes dot_values(Lanes sum, ValueBytes v, const int8_t* weights) {
     const __m256i four = four_bytes(weights);
     return {add_pairs_of(sum.a, four, v.a), add_pairs_of(sum.b, four, v.b)};
+  }
+
+  // The compiler may not look behind this sum. It knows that whole numbers can be added in any
+  // order, forms all products first to add them in pairs, and has registers for less than half of
+  // them: it stored and loaded again what should never leave a register.
+  static __m256i in_order(__m256i sum) {
+    __asm__("" : "+x"(sum));
+    return sum;
   }
 
  private:

@@ -40,9 +40,9 @@ double median(std::vector<double> values) {
 }
 
 // One sequence of made-up tokens.
-class Sequence {
+class BenchSequence {
  public:
-  explicit Sequence(const char* path) {
+  explicit BenchSequence(const char* path) {
     LoadOptions options;
     options.needs_chat_template = false;
     Result<LoadedDecoder> loaded = load_decoder(path, options, kPositions);
@@ -92,7 +92,7 @@ class Sequence {
   int64_t position_ = 0;
 };
 
-void verify_steps(Sequence& target) {
+void verify_steps(BenchSequence& target) {
   const std::vector<int64_t> sizes = {1, 2, 4, 8};
   std::vector<std::vector<double>> ms(sizes.size());
   for (int round = 0; round < kRounds; ++round) {
@@ -116,7 +116,7 @@ struct Replay {
 
 // Until kReplayTokens are written: each guess comes true with the probability `rate`, drawn once by
 // a seed. The guesses are as long as the engine would make them.
-Replay replay(Sequence& target, Sequence& draft, double step_cost, double rate) {
+Replay replay(BenchSequence& target, BenchSequence& draft, double step_cost, double rate) {
   Replay result;
   target.prompt();
   draft.prompt();
@@ -165,7 +165,7 @@ double in_theory(double rate, double step_cost) {
   return best;
 }
 
-void replays(Sequence& target, Sequence& draft) {
+void replays(BenchSequence& target, BenchSequence& draft) {
   const double step_cost =
       static_cast<double>(draft.weight_bytes()) / static_cast<double>(target.weight_bytes());
   fmt::print("\nthe draft reads {:.2f} of the bytes that the target reads a step\n", step_cost);
@@ -190,11 +190,11 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "usage: verify_bench TARGET.gguf [DRAFT.gguf]\n");
     return 2;
   }
-  reckon::Sequence target(argv[1]);
+  reckon::BenchSequence target(argv[1]);
   fmt::print("{} threads, {}\n", target.n_threads(), target.kernels());
   reckon::verify_steps(target);
   if (argc == 3) {
-    reckon::Sequence draft(argv[2]);
+    reckon::BenchSequence draft(argv[2]);
     reckon::replays(target, draft);
   }
   return 0;

@@ -93,6 +93,11 @@ aarch64-all:
 	$(call build_preset,aarch64)
 	$(CTEST) --test-dir build/aarch64 -L unit -j $(JOBS)
 
+.PHONY: instructions
+instructions: ## the hot kernels' instructions beside bench/instruction_counts.json: a minute
+	cmake --preset release && cmake --build --preset release -j $(JOBS) --target kernel_counts
+	python3 tools/count_instructions.py build/release
+
 .PHONY: fuzz
 fuzz: ## every fuzzer for FUZZ_SECONDS, from its committed corpus
 	$(call build_preset,fuzz)

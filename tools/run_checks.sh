@@ -16,7 +16,7 @@ if [ $# = 0 ]; then
   # Its tests need Chromium; that its bytes are what the sources give is checked anywhere.
   page=page-check
   if command -v chromium >/dev/null; then page=page; fi
-  set -- format-check unit real deb-check $page $repeats
+  set -- format-check unit real deb-check instructions $page $repeats
 fi
 end=$(($(date +%s) + ${RECKON_CHECK_MINUTES:-42} * 60))
 

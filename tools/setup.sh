@@ -10,8 +10,9 @@ cd "$(dirname "$0")/.."
 
 build_packages="g++ cmake ninja-build make libfmt-dev libcli11-dev libedit-dev libssl-dev
   ca-certificates"
-test_packages="python3 python3-pip googletest libgtest-dev libgmock-dev libbenchmark-dev clang-19 libclang-rt-19-dev
-  clang-format-19 clang-tidy-19 g++-aarch64-linux-gnu qemu-user dpkg-dev"
+test_packages="python3 python3-pip googletest libgtest-dev libgmock-dev libbenchmark-dev
+  clang-19 libclang-rt-19-dev clang-format-19 clang-tidy-19 g++-aarch64-linux-gnu qemu-user dpkg-dev
+  valgrind"
 
 say() { printf '\n== %s\n' "$*"; }
 die() {

@@ -11,6 +11,8 @@
 #include <cstring>
 #include <utility>
 
+#include "base/descriptor.h"
+
 namespace reckon {
 namespace {
 
@@ -18,23 +20,7 @@ constexpr size_t kWriteBufferBytes = size_t{1} << 20;
 
 std::string errno_text(int error) { return std::strerror(error); }
 
-// An open descriptor, closed with its owner (also when an allocation throws half-way).
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Descriptor& operator=(Descriptor&&) = delete;
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  int get() const { return fd_; }
-  int release() { return std::exchange(fd_, -1); }
-
- private:
-  int fd_;
-};
-
-int64_t written_at_ns(const struct stat& info) {
+int64_t time_of_writing_ns(const struct stat& info) {
   return int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
 }
 
@@ -99,7 +85,7 @@ Result<MappedFile> MappedFile::open(const std::string& path) {
     file.size_ = size;
   }
   file.fd_ = fd.release();
-  file.written_at_ns_ = written_at_ns(info);
+  file.written_at_ns_ = time_of_writing_ns(info);
   return file;
 }
 
@@ -137,7 +123,7 @@ Status MappedFile::check_unchanged() const {
     return failed(path_ + ": its size changed while in use: expected " + std::to_string(size_) +
                   " bytes, found " + std::to_string(info.st_size));
   }
-  if (written_at_ns(info) != written_at_ns_) {
+  if (time_of_writing_ns(info) != written_at_ns_) {
     return failed(path_ + ": it was written to while in use");
   }
   return {};

@@ -28,6 +28,8 @@ class MappedFile {
 
   const std::string& path() const { return path_; }
   std::span<const std::byte> bytes() const { return {data_, size_}; }
+  // When it had last been written to as it was mapped, in ns since 1970.
+  int64_t written_at_ns() const { return written_at_ns_; }
 
   enum class Advice { kSequential, kRandom, kWillNeed, kDontNeed };
   // A hint to the kernel about a range, rounded out to whole pages. Never fails loudly.

@@ -135,7 +135,7 @@ void add_bench_command(Program& program) {
       options, run_bench);
   add_model_option(*command, options->model.path);
   add_thread_option(*command, options->model.n_threads);
-  add_kv_options(*command, options->model);
+  add_memory_options(*command, options->model);
   command->add_option("--prefill", options->bench.prefill, "Tokens of the prompt")
       ->type_name("N")
       ->capture_default_str();

@@ -3,6 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <cstdlib>
+#include <optional>
+#include <string>
 #include <string_view>
 
 #include "cli/models.h"
@@ -28,7 +31,7 @@ void add_thread_option(CLI::App& command, int& n_threads) {
       ->check(CLI::Range(1, 1024));
 }
 
-void add_kv_options(CLI::App& command, ModelOptions& options) {
+void add_memory_options(CLI::App& command, ModelOptions& options) {
   command
       .add_option("--kv-type", options.kv_type,
                   "How the context is kept: f16, or q8 in half the memory")
@@ -38,6 +41,12 @@ void add_kv_options(CLI::App& command, ModelOptions& options) {
   command.add_flag("--paged", options.paged,
                    "Read weights from the file as they are needed: slow, for models larger than "
                    "memory");
+  command
+      .add_flag("--keep-packed", options.keep_packed,
+                "Keep the weights as the kernels read them in ~/.cache/reckon/packed, as large as "
+                "the model: the next load is faster. Also with RECKON_KEEP_PACKED=1 in the "
+                "environment")
+      ->envname("RECKON_KEEP_PACKED");
 }
 
 void add_model_options(CLI::App& command, ModelOptions& options) {
@@ -48,7 +57,7 @@ void add_model_options(CLI::App& command, ModelOptions& options) {
                   "(default: the largest that fits into memory, up to the model's own)")
       ->type_name("N");
   add_thread_option(command, options.n_threads);
-  add_kv_options(command, options);
+  add_memory_options(command, options);
   command
       .add_option("--lora", options.adapters,
                   "Adapter for the model, as `reckon train sft --lora` makes it: a GGUF file or a "
@@ -58,12 +67,26 @@ void add_model_options(CLI::App& command, ModelOptions& options) {
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 }
 
+namespace {
+
+// In the user's cache folder; empty where there is none.
+std::string packed_folder() {
+  const char* cache = std::getenv("XDG_CACHE_HOME");
+  const char* home = std::getenv("HOME");
+  if (cache != nullptr && *cache == '/') return std::string(cache) + "/reckon/packed";
+  if (home != nullptr && *home == '/') return std::string(home) + "/.cache/reckon/packed";
+  return {};
+}
+
+}  // namespace
+
 LoadOptions load_options(const ModelOptions& options) {
   LoadOptions load;
   load.context_length = options.context_length;
   load.n_threads = options.n_threads;
   load.kv_type = options.kv_type == "q8" ? kernels::KvType::kQ8 : kernels::KvType::kF16;
   load.paged = options.paged;
+  if (options.keep_packed) load.keep_packed_in = packed_folder();
   load.adapters = options.adapters;
   load.needs_chat_template = false;
   return load;
@@ -145,21 +168,34 @@ void show(Progress& progress, LoadOptions& load) {
   };
 }
 
+// That the next load will not be faster is no error of this one.
+void tell_of_kept_weights(const LoadReport& report) {
+  if (report.kept_weights.state != KeptWeights::State::kFailed) return;
+  err().write_foreign("reckon: packed weights are not kept: " + report.kept_weights.problem + "\n");
+  err().flush();
+}
+
 }  // namespace
 
 Result<LoadedEngine> load_with_progress(const std::string& path, LoadOptions load, bool json) {
   RECKON_ASSIGN(const std::string file, resolve_model(path, json));
-  Progress progress("loading " + path, json);
-  show(progress, load);
-  return load_engine(file, load);
+  std::optional<Progress> progress(std::in_place, "loading " + path, json);
+  show(*progress, load);
+  Result<LoadedEngine> loaded = load_engine(file, load);
+  progress.reset();
+  if (loaded.ok()) tell_of_kept_weights(loaded->report);
+  return loaded;
 }
 
 Result<LoadedDecoder> load_decoder(const ModelOptions& options, int64_t n_positions, bool json) {
   RECKON_ASSIGN(const std::string file, resolve_model(options.path, json));
-  Progress progress("loading " + options.path, json);
+  std::optional<Progress> progress(std::in_place, "loading " + options.path, json);
   LoadOptions load = load_options(options);
-  show(progress, load);
-  return load_decoder(file, load, n_positions);
+  show(*progress, load);
+  Result<LoadedDecoder> loaded = load_decoder(file, load, n_positions);
+  progress.reset();
+  if (loaded.ok()) tell_of_kept_weights(loaded->report);
+  return loaded;
 }
 
 RenderOptions render_options(const AnswerOptions& options) {

@@ -21,13 +21,14 @@ struct ModelOptions {
   int n_threads = 0;
   std::string kv_type = "f16";
   bool paged = false;
+  bool keep_packed = false;
   std::vector<std::string> adapters;
 };
 void add_model_option(CLI::App& command, std::string& path);
 void add_thread_option(CLI::App& command, int& n_threads);
-// --kv-type, --paged.
-void add_kv_options(CLI::App& command, ModelOptions& options);
-// All of them: -m, --ctx, --threads, --kv-type, --paged, --lora.
+// How the model lies in memory: --kv-type, --paged, --keep-packed.
+void add_memory_options(CLI::App& command, ModelOptions& options);
+// All of them: -m, --ctx, --threads, --kv-type, --paged, --keep-packed, --lora.
 void add_model_options(CLI::App& command, ModelOptions& options);
 
 // Without a template.

@@ -127,7 +127,7 @@ void add_serve_command(Program& program) {
                    "Origin whose pages may use this server: https://chat.example")
       ->type_name("ORIGIN");
   add_thread_option(*command, options->model.n_threads);
-  add_kv_options(*command, options->model);
+  add_memory_options(*command, options->model);
 }
 
 }  // namespace reckon::cli

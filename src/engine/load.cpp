@@ -80,7 +80,8 @@ Result<std::unique_ptr<Draft>> read_draft(const DraftModel& draft, const LoadedD
                                                  .n_threads = target.report.n_threads,
                                                  .kernels = table}));
   ThreadPool pool(target.report.n_threads);
-  RECKON_RETURN_IF_ERROR(model.read_weights(table->reads_packed, pool, options.progress));
+  RECKON_RETURN_IF_ERROR(
+      model.read_weights(table->reads_packed, pool, options.progress, options.keep_packed_in));
   const double step_cost = static_cast<double>(weight_bytes_per_step(model)) /
                            static_cast<double>(weight_bytes_per_step(*target.model));
   return std::make_unique<Draft>(std::move(decoder), positions, step_cost);
@@ -137,7 +138,9 @@ Result<LoadedDecoder> decoder_of(std::shared_ptr<const GgufFile> file, const Loa
                                                   .kernels = table}));
   if (!options.paged) {
     ThreadPool pool(report.n_threads);
-    RECKON_RETURN_IF_ERROR(model->read_weights(table->reads_packed, pool, options.progress));
+    RECKON_ASSIGN(
+        report.kept_weights,
+        model->read_weights(table->reads_packed, pool, options.progress, options.keep_packed_in));
   }
   report.load_ms = ms_since(started);
   return loaded;

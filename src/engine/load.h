@@ -27,6 +27,9 @@ struct LoadOptions {
   int n_threads = 0;                      // 0: one a physical core
   kernels::KvType kv_type = kernels::KvType::kF16;
   bool paged = false;  // the weights may be larger than memory
+  // The folder in which packed weights are kept from load to load (model/packed_file.h); empty:
+  // none are. Nothing is packed where paged.
+  std::string keep_packed_in = {};
   // Adapters of the model (GGUF files or PEFT folders), used all at once.
   std::vector<std::string> adapters = {};
   int64_t max_batch_tokens = 256;
@@ -51,6 +54,7 @@ struct LoadReport {
   std::string kernels;  // the instruction set: "avx2"
   kernels::KvType kv_type = kernels::KvType::kF16;
   std::string chat_template_name;  // empty without one
+  KeptWeights kept_weights;        // the draft's own are not reported
   double load_ms = 0;
 };
 

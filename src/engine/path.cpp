@@ -132,12 +132,13 @@ Request Path::probe_request(const Probe& probe) const {
   return request;
 }
 
-// What closes the thought behind the first n_tokens.
+// What closes the thought behind the first n_tokens. An empty one has a line of its own.
 std::vector<TokenId> Path::closing(int64_t n_tokens) const {
-  const std::string_view last =
-      engine_.tokenizer().bytes(tokens_[static_cast<size_t>(n_tokens - 1)]);
-  return thought_closing(engine_.tokenizer(), engine_.chat_template()->think_marks(),
-                         last.ends_with('\n'), {});
+  const bool at_line_start =
+      n_tokens > 0 &&
+      engine_.tokenizer().bytes(tokens_[static_cast<size_t>(n_tokens - 1)]).ends_with('\n');
+  return thought_closing(engine_.tokenizer(), engine_.chat_template()->think_marks(), at_line_start,
+                         {});
 }
 
 // --- events
@@ -186,10 +187,17 @@ void Path::watch(const TokenEvent& token) {
   if (!probes || token.part != Part::kThinking) return;
   // Marks are counted in tokens of the thought; before it stand those of an opening mark.
   const auto first = std::find(parts_.begin(), parts_.end(), Part::kThinking) - parts_.begin();
+  const bool is_first = first + 1 == std::ssize(parts_);
+  if (is_first && style_.at_start && request_.thought_so_far.empty()) add_probe(first, 0);
   const std::optional<int64_t> place = marks_.push(engine_.tokenizer().bytes(token.token));
-  if (!place || *place < request_.min_think_tokens) return;
+  if (place) add_probe(first, *place);
+}
+
+// first: tokens before the thought; place: tokens of the thought before the branch.
+void Path::add_probe(int64_t first, int64_t place) {
+  if (place < request_.min_think_tokens) return;
   auto probe = std::make_unique<Probe>();
-  probe->n_tokens = first + *place;
+  probe->n_tokens = first + place;
   probes_.push_back(std::move(probe));
   ++n_probes_;
 }

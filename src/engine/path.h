@@ -103,6 +103,7 @@ class Path {
   bool take_common(Run& run, const Event& event);
   void take_output(const Event& event);
   void watch(const TokenEvent& token);
+  void add_probe(int64_t first, int64_t place);
   bool submit(Run& run, Request request, EventSink sink);
   void submit_waiting();
   Request probe_request(const Probe& probe) const;

@@ -1,5 +1,5 @@
 // Draws the numbers and a wording, works the calculation out on a scratchpad. Expressions are
-// trees, calculated from the inside, the left first; fractions are reduced by primes.
+// trees, calculated from the inside, the left first; fractions are reduced by Euclid's algorithm.
 #include "eval/arithmetic.h"
 
 #include <fmt/format.h>
@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "eval/scratchpad.h"
@@ -56,7 +57,7 @@ Problem calculation(Random& random, std::string_view kind, char operation, int64
   // The same numbers the other way round are the same problem.
   const bool swaps = (operation == '+' || operation == '*') && a > b;
   problem.content = fmt::format("{}{}{}", swaps ? b : a, operation, swaps ? a : b);
-  Scratchpad work(random);
+  Scratchpad work;
   problem.answer = std::to_string(work.apply(operation, a, b));
   problem.thought = work.take();
   return problem;
@@ -85,8 +86,8 @@ class Expression {
   std::string text() const { return text_of(root_, 0, false); }
 
   // Calculates the leftmost of the innermost operations until a number is left.
-  int64_t work_out(Random& random, std::string& thought) {
-    Scratchpad work(random);
+  int64_t work_out(std::string& thought) {
+    Scratchpad work;
     while (nodes_[root_].operation != 0) {
       work.line(text());
       Node& node = nodes_[static_cast<size_t>(ready(root_))];
@@ -159,16 +160,24 @@ std::string fraction_text(int64_t numerator, int64_t denominator) {
                           : fmt::format("{}/{}", numerator, denominator);
 }
 
-// Divides both by common primes, a step each, and returns the fraction in lowest terms.
+// Divides both by their greatest common divisor, found by Euclid's remainders ("98 42 14 0 by 14:
+// 7/3"), and returns the fraction in lowest terms.
 std::string reduce(Scratchpad& work, int64_t numerator, int64_t denominator) {
-  for (const int64_t prime : {2, 3, 5, 7, 11, 13}) {
-    while (numerator % prime == 0 && denominator % prime == 0) {
-      work.line(fmt::format("{}/{} by {}: {}/{}", numerator, denominator, prime, numerator / prime,
-                            denominator / prime));
-      numerator /= prime;
-      denominator /= prime;
-    }
+  if (numerator == 0) return "0";
+  int64_t a = std::max(numerator, denominator);
+  int64_t b = std::min(numerator, denominator);
+  std::string remainders = fmt::format("{} {}", a, b);
+  while (b > 1) {
+    a = std::exchange(b, a % b);
+    remainders += fmt::format(" {}", b);
   }
+  if (b == 1) {
+    work.line(remainders);
+    return fraction_text(numerator, denominator);
+  }
+  numerator /= a;
+  denominator /= a;
+  work.line(fmt::format("{} by {}: {}/{}", remainders, a, numerator, denominator));
   return fraction_text(numerator, denominator);
 }
 
@@ -186,7 +195,7 @@ Problem fraction_of_number(Random& random) {
       random,
       fill(random.pick(wordings), {std::to_string(a), std::to_string(b), std::to_string(n)}));
   problem.content = fmt::format("{}/{} of {}", a, b, n);
-  Scratchpad work(random);
+  Scratchpad work;
   work.line(fmt::format("{}/{}*{}", n, b, a));
   problem.answer = std::to_string(work.multiply(work.divide(n, b), a));
   problem.thought = work.take();
@@ -213,7 +222,7 @@ Problem fraction_calculation(Random& random) {
                                     "Work out {} as a fraction."};
   problem.question = casual(random, fill(random.pick(wordings), {symbols}));
   problem.content = symbols;
-  Scratchpad work(random);
+  Scratchpad work;
   if (operation == '*') {
     a *= c;
     work.line(fmt::format("{}*{}={} {}*{}={}", a / c, c, a, b, d, b * d));
@@ -245,7 +254,7 @@ Problem lowest_terms(Random& random) {
   problem.rule = "number";
   problem.question = casual(random, fill(random.pick(wordings), {symbols}));
   problem.content = "simplify " + symbols;
-  Scratchpad work(random);
+  Scratchpad work;
   problem.answer = reduce(work, a * factor, b * factor);
   work.line(problem.answer);
   problem.thought = work.take();
@@ -300,7 +309,7 @@ Problem make_expression(Random& random) {
     problem.rule = "number";
     problem.content = expression->text();
     problem.question = ask_for_value(random, problem.content);
-    problem.answer = std::to_string(expression->work_out(random, problem.thought));
+    problem.answer = std::to_string(expression->work_out(problem.thought));
     return problem;
   }
 }
@@ -312,14 +321,14 @@ Problem make_percent(Random& random) {
                               "Compute {} percent of {}."};
   const int64_t percent = random.chance(60) ? 5 * random.between(1, 20) : random.between(1, 99);
   const int64_t step = 100 / std::gcd(percent, int64_t{100});
-  const int64_t number = step * random.between(1, 2000 / step);
+  const int64_t number = step * random.between(1, (random.chance(70) ? 2000 : 9900) / step);
   Problem problem;
   problem.kind = "percent";
   problem.rule = "number";
   problem.question =
       casual(random, fill(random.pick(of), {std::to_string(percent), std::to_string(number)}));
   problem.content = fmt::format("{}% of {}", percent, number);
-  Scratchpad work(random);
+  Scratchpad work;
   work.line(fmt::format("{}*{}/100", number, percent));
   const int64_t product = work.multiply(number, percent);
   problem.answer = std::to_string(work.divide(product, 100));

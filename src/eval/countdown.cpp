@@ -1,7 +1,7 @@
-// Ways of trying, likeliest first. All plus and minus: with S the sum of all, the signs that reach
-// t take away numbers that sum to (S - t) / 2. Then one product or quotient of two numbers with
-// plus and minus around it; the target or what lies beside it as a product; two products; three
-// factors.
+// Ways of trying, likeliest first, on the numbers sorted. All plus and minus: with S the sum of all,
+// the signs that reach t take away numbers that sum to (S - t) / 2. Then one product or quotient of
+// two numbers with plus and minus around it; the target, or what lies beside it, as a product or a
+// quotient; two pairs; three factors.
 #include "eval/countdown.h"
 
 #include <fmt/format.h>
@@ -74,15 +74,19 @@ class Search {
     for (const int64_t number : numbers) {
       numbers_.push_back({.value = number, .text = std::to_string(number), .is_sum = false});
     }
+    std::ranges::stable_sort(numbers_, std::ranges::greater(), &Term::value);
   }
 
   std::optional<CountdownWork> run() {
-    text_ = plus_minus(numbers_, target_);
+    for (const Term& number : numbers_) text_ += number.text + " ";
+    text_.back() = '\n';
+    text_ += plus_minus(numbers_, target_);
     if (!found_) text_ += "\nwait";
     if (!found_) one_product();
-    if (!found_) target_as_product();
+    if (!found_) as_product(numbers_, target_, std::to_string(target_));
     if (!found_ && numbers_.size() == 4) beside_a_product();
     if (!found_ && numbers_.size() == 4) two_pairs();
+    if (!found_ && numbers_.size() == 4) two_products();
     if (!found_ && numbers_.size() == 4) three_factors();
     if (!found_ || n_tries_ > max_tries_) return std::nullopt;
     return CountdownWork{.thought = text_, .expression = found_->text};
@@ -222,28 +226,29 @@ class Search {
     attempt(line + (found_ ? " yes" : " no"));
   }
 
-  // z times or into what the others make: "54/3=18: 25+7=32 25-7=18 yes".
-  void target_as_product() {
-    for (size_t i = 0; i < numbers_.size() && !found_; ++i) {
-      const Term& z = numbers_[i];
-      const Terms rest = without(numbers_, i, i);
-      if (z.value > 1 && target_ % z.value == 0) {
-        const std::string line = fmt::format("{}/{}={}: ", target_, z.value, target_ / z.value) +
-                                 plus_minus(rest, target_ / z.value);
-        if (found_) found_ = product_of(*found_, z);
+  // The goal as z times what the others make, that over z, or z over that: "54/3=18: 25+7=32
+  // 25-7=18 yes". reached: how the goal came about, ending in it.
+  void as_product(const Terms& terms, int64_t goal, const std::string& reached) {
+    for (size_t i = 0; i < terms.size() && !found_; ++i) {
+      const Term& z = terms[i];
+      const Terms rest = without(terms, i, i);
+      const auto attempt_with = [&](const std::string& shown, int64_t other, const auto& make) {
+        const std::string line = fmt::format("{}={}: ", shown, other) + plus_minus(rest, other);
+        if (found_) found_ = make(*found_);
         attempt_done(line);
+      };
+      if (z.value > 1 && goal % z.value == 0 && goal > z.value) {
+        attempt_with(fmt::format("{}/{}", reached, z.value), goal / z.value,
+                     [&](const Term& made) { return product_of(made, z); });
       }
-      if (!found_ && z.value > 1 && target_ * z.value <= kLargestProduct) {
-        const std::string line = fmt::format("{}*{}={}: ", target_, z.value, target_ * z.value) +
-                                 plus_minus(rest, target_ * z.value);
-        if (found_) found_ = quotient_of(*found_, z);
-        attempt_done(line);
+      if (!found_ && z.value > 1 && goal * z.value <= kLargestProduct) {
+        attempt_with(fmt::format("{}*{}", reached, z.value), goal * z.value,
+                     [&](const Term& made) { return quotient_of(made, z); });
       }
-      if (!found_ && z.value > target_ && z.value % target_ == 0) {
-        const std::string line = fmt::format("{}/{}={}: ", z.value, target_, z.value / target_) +
-                                 plus_minus(rest, z.value / target_);
-        if (found_) found_ = quotient_of(z, *found_);
-        attempt_done(line);
+      if (!found_ && z.value >= goal && z.value % goal == 0) {
+        const bool plain = reached.find('=') == std::string::npos;
+        attempt_with(fmt::format("{}{}/{}", plain ? "" : reached + " ", z.value, goal),
+                     z.value / goal, [&](const Term& made) { return quotient_of(z, made); });
       }
     }
   }
@@ -254,39 +259,32 @@ class Search {
     text_ += "\n" + line;
   }
 
-  // z(x ± y) ± w: "54-12=42/3=14: 25+7=32 25-7=18 no".
+  // w beside a product of the others: "54-12=42/3=14: 25+7=32 25-7=18 no".
   void beside_a_product() {
-    for (size_t w = 0; w < 4; ++w) {
-      for (size_t z = 0; z < 4; ++z) {
-        if (z == w || numbers_[z].value < 2) continue;
-        for (const bool plus : {true, false}) {
-          if (!found_) beside(numbers_[z], numbers_[w], plus, without(numbers_, z, w));
-        }
+    for (size_t i = 0; i < numbers_.size(); ++i) {
+      for (const bool plus : {true, false}) {
+        if (!found_) beside(numbers_[i], plus, without(numbers_, i, i));
       }
     }
   }
 
   // plus: w is added to the product; else taken away, or the product from w.
-  void beside(const Term& z, const Term& w, bool plus, const Terms& rest) {
+  void beside(const Term& w, bool plus, const Terms& rest) {
     const int64_t goal = plus ? std::abs(target_ - w.value) : target_ + w.value;
-    if (goal == 0 || goal % z.value != 0 || goal / z.value < 2) return;
-    const std::string reached = !plus ? fmt::format("{}+{}={}", target_, w.value, goal)
-                                : target_ > w.value
-                                    ? fmt::format("{}-{}={}", target_, w.value, goal)
-                                    : fmt::format("{}-{}={}", w.value, target_, goal);
-    const std::string line =
-        fmt::format("{}/{}={}: ", reached, z.value, goal / z.value) + pair(rest, goal / z.value);
-    if (found_) {
-      const Term product = product_of(*found_, z);
-      if (!plus) {
-        found_ = sum_of({product, w}, {false, true});
-      } else if (target_ > w.value) {
-        found_ = sum_of({product, w}, {false, false});
-      } else {
-        found_ = sum_of({w, product}, {false, true});
-      }
+    if (goal == 0) return;
+    as_product(rest, goal,
+               !plus               ? fmt::format("{}+{}={}", target_, w.value, goal)
+               : target_ > w.value ? fmt::format("{}-{}={}", target_, w.value, goal)
+                                   : fmt::format("{}-{}={}", w.value, target_, goal));
+    if (!found_) return;
+    const Term product = *found_;
+    if (!plus) {
+      found_ = sum_of({product, w}, {false, true});
+    } else if (target_ > w.value) {
+      found_ = sum_of({product, w}, {false, false});
+    } else {
+      found_ = sum_of({w, product}, {false, true});
     }
-    attempt_done(line);
   }
 
   // (x ± y)(z ± w), and products of two added or taken away.
@@ -307,6 +305,19 @@ class Search {
         if (found_) found_ = product_of(first, *found_);
         attempt_done(line);
       }
+    }
+  }
+
+  // Products or quotients of two numbers each, added or taken away: "25*3=75 8*2=16: 75+16=91 yes".
+  void two_products() {
+    for (size_t j = 1; j < 4; ++j) {
+      for_products({numbers_[0], numbers_[j]},
+                   [&](const Term& one, const std::string& line, const Terms&) {
+                     for_products(without(numbers_, 0, j),
+                                  [&](const Term& two, const std::string& next, const Terms&) {
+                                    attempt(line + " " + next + ": " + pair({one, two}, target_));
+                                  });
+                   });
     }
   }
 
@@ -363,7 +374,7 @@ bool reaches(std::vector<int64_t>& numbers, int64_t target) {
   return false;
 }
 
-constexpr int kMostTries = 14;
+constexpr int kMostTries = 12;
 
 }  // namespace
 
@@ -409,9 +420,8 @@ Problem make_countdown(Random& random, int n_numbers) {
   std::ranges::sort(sorted);
   for (const int64_t number : sorted) problem.content += std::to_string(number) + ",";
   problem.content += "->" + std::to_string(problem.target);
-  problem.question =
-      casual(random, fmt::format(fmt::runtime(random.pick(wordings)), list,
-                                 std::to_string(problem.target)));
+  problem.question = casual(random, fmt::format(fmt::runtime(random.pick(wordings)), list,
+                                                std::to_string(problem.target)));
   if (auto work = work_out_countdown(problem.numbers, problem.target, kMostTries)) {
     problem.thought = work->thought;
     problem.answer = work->expression;

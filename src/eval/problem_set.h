@@ -28,7 +28,7 @@ struct ProblemSetOptions {
   std::vector<std::string> kinds;  // empty: all of them
   uint64_t seed = 0;
   // Of 100 training problems, so many are answered straight away, with no thought.
-  int percent_direct = 10;
+  int percent_direct = 20;
   // Of 100 problems, so many are followed by another in the same conversation.
   int percent_followed = 12;
   bool need_thought =
@@ -41,8 +41,7 @@ bool is_held_out(std::string_view kind, std::string_view content);
 // The problem as a line of JSON with its line break: kind, rule, question, answer, numbers, target,
 // and messages with the thought as reasoning_content unless it is to be answered straight away.
 // before: problems that the same conversation solved earlier.
-std::string problem_line(const Problem& problem, bool direct,
-                         std::span<const Problem> before = {});
+std::string problem_line(const Problem& problem, bool direct, std::span<const Problem> before = {});
 
 // Writes the lines; no content twice among the held-out ones. progress: done and wanted, false
 // stops. Errors: kUsage for a kind that is none or a count below 1, kInterrupted, kFailed.

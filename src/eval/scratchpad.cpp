@@ -15,7 +15,8 @@ namespace {
 
 // Up to here numbers are added and subtracted in one step.
 constexpr int64_t kLargestInOneStep = 99;
-constexpr int kPercentOfWrongTries = 6;
+// Divisors below this, and round ones, are known well enough to find the digit at once.
+constexpr int64_t kSmallestRounded = 20;
 
 int digit_at(const std::string& digits, size_t place) {
   return digits[digits.size() - 1 - place] - '0';
@@ -25,6 +26,12 @@ std::string padded(int64_t number, size_t width) {
   std::string digits = std::to_string(number);
   digits.insert(0, width - std::min(width, digits.size()), '0');
   return digits;
+}
+
+// The digit that the divisor rounded to tens suggests.
+int64_t first_try(int64_t current, int64_t b) {
+  if (b < kSmallestRounded || b % 10 == 0) return current / b;
+  return std::clamp<int64_t>(current / ((b + 5) / 10 * 10), 1, 9);
 }
 
 bool is_round(int64_t number) {
@@ -206,13 +213,11 @@ void Scratchpad::divide_step(int64_t current, int64_t b) {
     text_ += fmt::format("0 r{}", current);
     return;
   }
-  if (random_.chance(kPercentOfWrongTries)) {
-    const bool too_much = quotient == 1 || (quotient < 9 && random_.chance(50));
-    if (!too_much) {
-      text_ += fmt::format("{} r{}, wait, ", tried(quotient - 1, b), current - (quotient - 1) * b);
-    } else if (quotient < 9) {
-      text_ += fmt::format("{}, wait, ", tried(quotient + 1, b));
-    }
+  for (int64_t digit = first_try(current, b); digit != quotient;) {
+    text_ += tried(digit, b);
+    if (digit < quotient) text_ += fmt::format(" r{}", current - digit * b);
+    text_ += ", wait, ";
+    digit += digit < quotient ? 1 : -1;
   }
   text_ += fmt::format("{} r{}", tried(quotient, b), current - quotient * b);
 }

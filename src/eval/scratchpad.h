@@ -1,21 +1,16 @@
 // Arithmetic worked out in the steps that a small model can do one by one: digits in columns with
-// carries written down, products by their partial products, long division with tries (its steps
-// are lettered). Numbers up to two digits are added in one step.
-// docs/recipe.md says why it looks so.
+// carries written down, products by their partial products, long division by trying the digit that
+// a rounded divisor suggests and mending it (its steps are lettered). Numbers up to two digits are
+// added in one step. docs/recipe.md says why it looks so.
 #pragma once
 
 #include <cstdint>
 #include <string>
 
-#include "eval/random.h"
-
 namespace reckon::eval {
 
 class Scratchpad {
  public:
-  // random: for the mistakes that long division makes now and then and mends.
-  explicit Scratchpad(Random& random) : random_(random) {}
-
   // Each writes its work as lines and returns the result; operands of any sign. divide: b != 0 and
   // a a multiple of b.
   int64_t add(int64_t a, int64_t b);
@@ -37,7 +32,6 @@ class Scratchpad {
   void divide_step(int64_t current, int64_t b);
   std::string tried(int64_t quotient, int64_t b) const;
 
-  Random& random_;
   std::string text_;
 };
 

@@ -80,7 +80,135 @@ std::string made_up_word(Random& random) {
   return word.append(random.pick(kEnds));
 }
 
+constexpr auto kPeople = std::to_array<std::string_view>(
+    {"driver",      "nurse",  "singer",     "girl",   "boy",    "child",  "pilot",
+     "farm worker", "clerk",  "doctor",     "writer", "guard",  "player", "student",
+     "runner",      "waiter", "shop owner", "hunter", "mother", "father", "king",
+     "neighbour",   "worker", "robot",      "team",   "family", "group"});
+constexpr auto kAdjectives = std::to_array<std::string_view>(
+    {"red", "blue", "small", "big", "old", "new", "green", "white", "heavy", "long", "sweet",
+     "broken", "round", "wooden", "fresh", "black", "yellow", "cheap"});
+struct Adjuncts {
+  std::string_view first;
+  std::string_view second;
+};
+constexpr auto kAdjuncts = std::to_array<Adjuncts>({{"on Monday", "on Tuesday"},
+                                                    {"in the morning", "in the evening"},
+                                                    {"at first", "later"},
+                                                    {"in May", "in June"},
+                                                    {"at home", "at school"},
+                                                    {"before lunch", "after lunch"},
+                                                    {"last week", "this week"},
+                                                    {"in one year", "in the next"},
+                                                    {"one day", "the day after"},
+                                                    {"today", "tomorrow"},
+                                                    {"by bus", "by train"},
+                                                    {"with {M}", "alone"},
+                                                    {"early", "late"},
+                                                    {"for {M}", "for a friend"}});
+constexpr auto kPrepositions = std::to_array<std::string_view>(
+    {"at the", "in the", "near the", "on the", "before", "after", "during the", "by", "with the"});
+constexpr auto kStretches = std::to_array<std::string_view>(
+    {"day", "hour", "week", "minute", "month", "year", "night", "morning", "trip", "lesson"});
+
 using Slots = std::map<std::string, std::string, std::less<>>;
+
+std::string capitalised(std::string text) {
+  if (text[0] >= 'a' && text[0] <= 'z') text[0] = static_cast<char>(text[0] - 'a' + 'A');
+  return text;
+}
+
+// Who or what, to begin a sentence and to be named again.
+void draw_subject(Random& random, const std::string& name, std::string& subject,
+                  std::string& again) {
+  const int64_t kind = random.between(0, 9);
+  if (kind < 4) {
+    subject = again = name;
+    return;
+  }
+  const std::string noun = random.chance(45)   ? made_up_word(random)
+                           : random.chance(50) ? std::string(random.pick(kPeople))
+                                               : std::string(random.pick(kPlaces));
+  subject = (random.chance(65) ? "A " : "The ") + noun;
+  again = "the " + noun;
+}
+
+std::string plural_thing(Random& random) {
+  return random.chance(50) ? std::string(random.pick(kThings)) : made_up_word(random) + "s";
+}
+
+std::string past_verb(Random& random) {
+  return random.chance(40) ? std::string(random.pick(kVerbs).third) : made_up_word(random) + "ed";
+}
+
+std::string adjective(Random& random) {
+  if (random.chance(35)) return "";
+  return (random.chance(60) ? std::string(random.pick(kAdjectives)) : made_up_word(random)) + " ";
+}
+
+// What a question asks about, in the words it may have.
+void draw_questions(Random& random, Slots& slots) {
+  static constexpr auto kTotal = std::to_array<std::string_view>(
+      {"in total", "altogether", "in all", "all together", "together", "in total", "altogether"});
+  static constexpr auto kNow =
+      std::to_array<std::string_view>({"are there", "is that", "are there now", "does {R} have now",
+                                       "does that make", "were there"});
+  static constexpr auto kLeft = std::to_array<std::string_view>(
+      {"are left", "remain", "are left", "are still there", "does {R} have left", "are left over",
+       "does {R} still have"});
+  static constexpr auto kMade = std::to_array<std::string_view>(
+      {"are made", "are there", "are needed", "does {R} need", "can be made", "does {R} have"});
+  const auto with_subject = [&](std::string_view text) {
+    std::string filled(text);
+    if (const size_t at = filled.find("{R}"); at != std::string::npos) {
+      filled.replace(at, 3, slots["R"]);
+    }
+    return filled;
+  };
+  slots["total"] = random.pick(kTotal);
+  slots["now"] = with_subject(random.pick(kNow));
+  if (!slots["now"].ends_with("now") || random.chance(20)) slots["now"] += " " + slots["total"];
+  slots["left"] = with_subject(random.pick(kLeft));
+  slots["made"] = with_subject(random.pick(kMade));
+  slots["things"] = random.chance(50)   ? std::string("things")
+                    : random.chance(50) ? std::string("pieces")
+                                        : plural_thing(random);
+}
+
+void draw_adjuncts(Random& random, Slots& slots) {
+  if (random.chance(45)) {
+    const std::string_view preposition = random.pick(kPrepositions);
+    slots["t"] = fmt::format("{} {}", preposition, made_up_word(random));
+    slots["T"] = fmt::format("{} {}", random.pick(kPrepositions), made_up_word(random));
+  } else {
+    const Adjuncts& pair = random.pick(kAdjuncts);
+    slots["t"] = pair.first;
+    slots["T"] = pair.second;
+    if (const size_t at = slots["t"].find("{M}"); at != std::string::npos) {
+      slots["t"].replace(at, 3, slots["M"]);
+    }
+  }
+  slots["t2"] = capitalised(slots["t"]);
+}
+
+// The words of the stories whose words are mostly drawn.
+void draw_more_words(Random& random, Slots& slots) {
+  draw_subject(random, slots["N"], slots["S"], slots["R"]);
+  draw_subject(random, slots["M"], slots["S2"], slots["R2"]);
+  slots["s"] = slots["R"];
+  // S2 stands within sentences.
+  if (slots["S2"].starts_with("A ")) slots["S2"][0] = 'a';
+  if (slots["S2"].starts_with("The ")) slots["S2"][0] = 't';
+  slots["w"] = past_verb(random);
+  slots["w2"] = past_verb(random);
+  slots["x"] = adjective(random);
+  slots["y"] = adjective(random);
+  slots["q"] = plural_thing(random);
+  slots["r"] = plural_thing(random);
+  slots["day"] = random.chance(75) ? std::string(random.pick(kStretches)) : made_up_word(random);
+  draw_adjuncts(random, slots);
+  draw_questions(random, slots);
+}
 
 Slots draw_words(Random& random, bool held_out) {
   Slots slots;
@@ -92,14 +220,12 @@ Slots draw_words(Random& random, bool held_out) {
   }
   const auto name = [&] {
     if (random.chance(75)) return std::string(random.pick(kNames));
-    std::string word = made_up_word(random);
-    word[0] = static_cast<char>(word[0] - 'a' + 'A');
-    return word;
+    return capitalised(made_up_word(random));
   };
   slots["N"] = name();
   do slots["M"] = name();
   while (slots["M"] == slots["N"]);
-  slots["o"] = random.chance(55) ? std::string(random.pick(kThings)) : made_up_word(random) + "s";
+  slots["o"] = plural_thing(random);
   slots["p"] = random.chance(60) ? std::string(random.pick(kPlaces)) : made_up_word(random);
   const Verb& verb = random.pick(kVerbs);
   slots["v"] = verb.third;
@@ -108,6 +234,7 @@ Slots draw_words(Random& random, bool held_out) {
     slots["u"] = made_up_word(random);
     slots["v"] = slots["u"] + (random.chance(50) ? "s" : "ed");
   }
+  draw_more_words(random, slots);
   return slots;
 }
 
@@ -160,7 +287,9 @@ std::string fill_story(std::string_view story, const Slots& slots, const Numbers
     const std::string_view slot = story.substr(1, end - 1);
     story.remove_prefix(end + 1);
     const bool is_number = slot == "a2" || (slot.size() == 1 && slot[0] >= 'a' && slot[0] <= 'd');
-    text += is_number ? std::to_string(numbers.at(slot[0])) : slots.find(slot)->second;
+    std::string word = is_number ? std::to_string(numbers.at(slot[0])) : slots.find(slot)->second;
+    if (text.ends_with(". ")) word = capitalised(std::move(word));
+    text += word;
   }
   return text;
 }
@@ -190,7 +319,7 @@ Problem story_problem(Random& random, const WordTemplate& story, bool held_out) 
   problem.rule = "number";
   problem.question = fill_story(story.story, slots, numbers);
   problem.content = problem.question;
-  Scratchpad work(random);
+  Scratchpad work;
   problem.answer = std::to_string(work_out_formula(story.formula, numbers, work));
   problem.thought = work.take();
   return problem;
@@ -243,7 +372,7 @@ Problem make_unit(Random& random) {
   problem.question = casual(
       random, fmt::format(fmt::runtime(random.pick(wordings)), from, to, std::to_string(given)));
   problem.content = fmt::format("{} {} in {}", given, from, to);
-  Scratchpad work(random);
+  Scratchpad work;
   problem.answer = std::to_string(work.apply(down ? '*' : '/', given, unit.factor));
   problem.thought = work.take();
   return problem;

@@ -14,6 +14,9 @@ namespace reckon::kernels {
 
 inline constexpr int64_t kPackedRows = 16;
 
+// Goes up when pack_rows() packs anything otherwise: files of packed rows are made anew then.
+inline constexpr uint32_t kPackedLayoutVersion = 1;
+
 // Whether rows of this type can be packed: the quantised ones.
 bool can_pack(TensorType type);
 

@@ -32,12 +32,13 @@ struct FloatGemmArgs {
   float* scratch;  // kFloatGemmScratch floats of the calling thread's own
 };
 inline constexpr int64_t kPanelColumns = 16;
-// Of one pass: 256 x 32 of b are 32 KiB in the first cache, 192 rows of a another 192 KiB in the
-// second.
+// Of one pass: a panel of b is 16 KiB, in the first cache; 192 rows of a are 192 KiB in the second.
 inline constexpr int64_t kFloatGemmDepth = 256;
-inline constexpr int64_t kFloatGemmColumns = 32;
+inline constexpr int64_t kFloatGemmColumns = 512;
 inline constexpr int64_t kFloatGemmRows = 192;
-inline constexpr int64_t kFloatGemmScratch = kFloatGemmDepth * (kFloatGemmColumns + kFloatGemmRows);
+// Room for the columns in panels, sixteen floats of gap after each, and for the rows.
+inline constexpr int64_t kFloatGemmPanels = kFloatGemmColumns * (kFloatGemmDepth + 1);
+inline constexpr int64_t kFloatGemmScratch = kFloatGemmPanels + kFloatGemmDepth * kFloatGemmRows;
 
 // Loshchilov and Hutter 2019, algorithm 2, with what is the same for every parameter worked out.
 struct AdamwStep {

@@ -16,8 +16,10 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/content_hash.h"
 #include "kernels/packed.h"
 #include "kernels/scalar_math.h"
+#include "model/packed_file.h"
 #include "quants/codec.h"
 
 namespace reckon {
@@ -205,6 +207,28 @@ int64_t aligned(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 // What is read, packed and given back at a time.
 constexpr int64_t kSliceBytes = int64_t{8} << 20;
 
+void set_packed(Matrix& matrix, const std::byte* data) {
+  matrix.data = data;
+  matrix.n_packed_rows = matrix.rows / kernels::kPackedRows * kernels::kPackedRows;
+}
+
+// Matrices that stand packed one after the other from data on.
+void place_packed(const std::vector<Matrix*>& matrices, const std::byte* data) {
+  for (Matrix* matrix : matrices) {
+    set_packed(*matrix, data);
+    data += aligned(matrix->bytes());
+  }
+}
+
+// Of what stands where when they are packed one after the other.
+uint64_t layout_hash(const std::vector<Matrix*>& matrices) {
+  std::vector<int64_t> layout;
+  for (const Matrix* matrix : matrices) {
+    layout.insert(layout.end(), {static_cast<int64_t>(matrix->type), matrix->rows, matrix->cols});
+  }
+  return content_hash(std::as_bytes(std::span(layout)));
+}
+
 // Reads a matrix and moves it to target, its rows packed as far as they fill groups. releases: the
 // file's pages are given back.
 Status pack(Matrix& matrix, std::byte* target, const FilePlace& place, bool releases,
@@ -226,8 +250,7 @@ Status pack(Matrix& matrix, std::byte* target, const FilePlace& place, bool rele
   const int64_t n_packed = n_groups * group_bytes;
   std::memcpy(target + n_packed, matrix.data + n_packed,
               static_cast<size_t>(matrix.bytes() - n_packed));
-  matrix.data = target;
-  matrix.n_packed_rows = n_groups * kernels::kPackedRows;
+  set_packed(matrix, target);
   return place.file != nullptr ? place.file->check_unchanged() : Status();
 }
 
@@ -291,39 +314,64 @@ std::vector<Matrix*> Model::product_matrices() {
   return matrices;
 }
 
-Status Model::read_weights(bool packed, ThreadPool& pool,
-                           const std::function<void(int64_t, int64_t)>& progress) {
-  RECKON_CHECK(packed_.size() == 0);
-  const std::vector<Matrix*> matrices = product_matrices();
-  int64_t total = 0;
-  int64_t n_packed_bytes = 0;
-  const auto packs = [&](const Matrix& m) { return packed && kernels::can_pack(m.type); };
-  for (const Matrix* matrix : matrices) {
-    total += matrix->bytes();
-    if (packs(*matrix)) n_packed_bytes += aligned(matrix->bytes());
-  }
-  RECKON_ASSIGN(packed_, HugeBuffer::create(static_cast<uint64_t>(n_packed_bytes), "weights"));
+Status Model::pack_matrices(const std::vector<Matrix*>& matrices, ThreadPool& pool,
+                            const std::function<void(int64_t)>& progress) {
   std::byte* next = packed_.data();
-  int64_t done = 0;
-  const FilePlace embedding = find_place(*file_, token_embedding_.data);
-  if (embedding.file != nullptr) {
-    const auto length = static_cast<size_t>(token_embedding_.bytes());
-    RECKON_RETURN_IF_ERROR(embedding.file->populate(embedding.offset, length));
-  }
   for (Matrix* matrix : matrices) {
     const FilePlace place = find_place(*file_, matrix->data);
-    if (packs(*matrix)) {
-      RECKON_RETURN_IF_ERROR(
-          pack(*matrix, next, place, matrix->data != token_embedding_.data, pool));
-      next += aligned(matrix->bytes());
-    } else if (place.file != nullptr) {
+    // The embedding stays the file's, also where it is the output's matrix too.
+    const bool releases = matrix->data != token_embedding_.data;
+    RECKON_RETURN_IF_ERROR(pack(*matrix, next, place, releases, pool));
+    next += aligned(matrix->bytes());
+    progress(next - packed_.data());
+  }
+  return {};
+}
+
+Result<KeptWeights> Model::read_weights(bool packed, ThreadPool& pool, const Progress& progress,
+                                        const std::string& keep_in) {
+  RECKON_CHECK(packed_.size() == 0);
+  std::vector<Matrix*> to_pack;
+  std::vector<const Matrix*> as_they_are = {&token_embedding_};
+  for (Matrix* matrix : product_matrices()) {
+    if (packed && kernels::can_pack(matrix->type)) {
+      to_pack.push_back(matrix);
+    } else {
+      as_they_are.push_back(matrix);
+    }
+  }
+  int64_t bytes = 0;
+  for (const Matrix* matrix : to_pack) bytes += aligned(matrix->bytes());
+  int64_t unpacked_bytes = 0;
+  for (const Matrix* matrix : as_they_are) unpacked_bytes += matrix->bytes();
+  int64_t done_before = 0;
+  const auto told = [&](int64_t done) {
+    if (progress) progress(done_before + done, unpacked_bytes + bytes);
+  };
+  for (const Matrix* matrix : as_they_are) {
+    const FilePlace place = find_place(*file_, matrix->data);
+    if (place.file != nullptr) {
       RECKON_RETURN_IF_ERROR(
           place.file->populate(place.offset, static_cast<size_t>(matrix->bytes())));
     }
-    done += matrix->bytes();
-    if (progress) progress(done, total);
+    done_before += matrix->bytes();
+    told(0);
   }
-  return {};
+  RECKON_ASSIGN(packed_, HugeBuffer::create(static_cast<uint64_t>(bytes), "weights"));
+  if (keep_in.empty() || to_pack.empty() || file_->shards().empty()) {
+    RECKON_RETURN_IF_ERROR(pack_matrices(to_pack, pool, told));
+    return KeptWeights{};
+  }
+  const PackedFile kept(keep_in, *file_, layout_hash(to_pack));
+  const std::span<std::byte> memory(packed_.data(), packed_.size());
+  if (kept.read(memory, pool, told)) {
+    place_packed(to_pack, packed_.data());
+    return KeptWeights{.state = KeptWeights::State::kRead, .problem = {}};
+  }
+  RECKON_RETURN_IF_ERROR(pack_matrices(to_pack, pool, told));
+  const Status written = kept.write(memory, pool);
+  if (written.ok()) return KeptWeights{.state = KeptWeights::State::kMade, .problem = {}};
+  return KeptWeights{.state = KeptWeights::State::kFailed, .problem = written.error().message};
 }
 
 int64_t Model::resident_bytes(bool packed) const {

@@ -8,6 +8,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "base/huge_buffer.h"
@@ -21,6 +22,13 @@
 namespace reckon {
 
 struct LowRank;
+
+// What came of the file that packed matrices are kept in (model/packed_file.h).
+struct KeptWeights {
+  enum class State { kNotWanted, kRead, kMade, kFailed };
+  State state = State::kNotWanted;
+  std::string problem;  // of kFailed: why they could not be kept; they are in memory all the same
+};
 
 // A weight matrix [rows, cols] as blocks of its type, row after row; the first n_packed_rows are
 // packed (kernels/packed.h).
@@ -68,8 +76,8 @@ class Model {
   // Errors: kBadFile naming the tensor or key, what was expected and what was found.
   static Result<std::shared_ptr<Model>> load(std::shared_ptr<const GgufFile> file);
 
-  // Adds what adapters for this model (read_adapter) add to its products; at most once, before it is
-  // shared.
+  // Adds what adapters for this model (read_adapter) add to its products; at most once, before it
+  // is shared.
   void set_adapters(const std::vector<Adapter>& adapters);
   // The largest sum of ranks at one matrix; 0 without adapters.
   int64_t adapter_rank() const { return adapter_rank_; }
@@ -78,10 +86,12 @@ class Model {
   // Reads all matrices into memory, so that the first answer is as fast as the later ones. packed:
   // those that products use and that can be are packed into memory of their own, one after the
   // other, and the file's pages given back; else they stay the file's, as the embedding always
-  // does. At most once. Errors: kBadFile when the file can't be read any more, kFailed when memory
-  // is short.
-  Status read_weights(bool packed, ThreadPool& pool,
-                      const std::function<void(int64_t done_bytes, int64_t total_bytes)>& progress);
+  // does. keep_in: a folder where the packed ones are kept and found again by the next load; empty:
+  // nowhere. At most once. Errors: kBadFile when the file can't be read any more, kFailed when
+  // memory is short.
+  using Progress = std::function<void(int64_t done_bytes, int64_t total_bytes)>;
+  Result<KeptWeights> read_weights(bool packed, ThreadPool& pool, const Progress& progress,
+                                   const std::string& keep_in = {});
   // What stands in memory after that: the file, and a second time an embedding that is the output's
   // matrix too and packed as such.
   int64_t resident_bytes(bool packed) const;
@@ -110,6 +120,8 @@ class Model {
   int64_t adapter_rank_ = 0;
 
   std::vector<Matrix*> product_matrices();
+  Status pack_matrices(const std::vector<Matrix*>& matrices, ThreadPool& pool,
+                       const std::function<void(int64_t done_bytes)>& progress);
 };
 
 }  // namespace reckon

@@ -18,14 +18,14 @@ const ProbeStyle* find_probe_style(std::string_view name) {
   static const ProbeStyle r1{.breaks = {"\n\n"},
                              .words = {"Wait", "Alternatively", "Hmm", "But wait", "Let me check"},
                              .lead = "**Final Answer**\n\\boxed{"};
-  static const ProbeStyle lines{.breaks = {"\n"}, .words = {"Wait", "wait"}, .lead = ""};
+  static const ProbeStyle lines{
+      .breaks = {"\n"}, .words = {"Wait", "wait"}, .lead = "", .at_start = true};
   static const ProbeStyle plain{
       .breaks = {"\n"}, .words = {"Wait", "Alternatively", "Hmm"}, .lead = "The answer is "};
   return name == "r1" ? &r1 : name == "lines" ? &lines : name == "plain" ? &plain : nullptr;
 }
 
-const ProbeStyle& default_probe_style(std::string_view template_name,
-                                      std::string_view model_name) {
+const ProbeStyle& default_probe_style(std::string_view template_name, std::string_view model_name) {
   if (model_name.starts_with("reckon-")) return *find_probe_style("lines");
   return *find_probe_style(template_name.starts_with("deepseek-r1") ? "r1" : "plain");
 }

@@ -17,6 +17,8 @@ struct ProbeStyle {
   // What the branch says before the model answers; if it ends in an open brace, the answer ends
   // where that is closed, else with the model's turn or at a line's end.
   std::string lead;
+  // A branch before the first word too: for models that can also answer straight away.
+  bool at_start = false;
 };
 
 // "r1": R1 and its distills, which think in paragraphs and put results into \boxed{}. "lines":

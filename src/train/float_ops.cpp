@@ -9,7 +9,9 @@ namespace {
 
 // The most of a product that one piece computes: its rows are what a pass of the kernel packs.
 constexpr int64_t kPieceRows = kernels::kFloatGemmRows;
-constexpr int64_t kPieceColumns = 512;
+constexpr int64_t kPieceColumns = kernels::kFloatGemmColumns;
+constexpr int64_t kPiecesPerThread = 4;
+constexpr int64_t kLeastRows = 48;
 constexpr int64_t kVectorPiece = 4096;
 constexpr int64_t kPanel = kernels::kPanelColumns;
 
@@ -29,9 +31,12 @@ void FloatOps::gemm_here(kernels::FloatGemmArgs args, int thread) const {
 }
 
 void FloatOps::gemm(const kernels::FloatGemmArgs& args) const {
-  // Pieces of about the same size, in whole tiles and panels.
-  const int64_t down = pieces(args.rows, kPieceRows);
+  // Pieces of about the same size, in whole tiles and panels: several for each thread, so that none
+  // waits long for another, but not so small that packing their operands shows.
   const int64_t across = pieces(args.columns, kPieceColumns);
+  const int64_t wanted = pool_.n_threads() == 1 ? 1 : kPiecesPerThread * pool_.n_threads();
+  const int64_t down = std::max(pieces(args.rows, kPieceRows),
+                                std::min(pieces(wanted, across), pieces(args.rows, kLeastRows)));
   const int64_t n_rows = pieces(pieces(args.rows, down), 12) * 12;
   const int64_t n_columns = pieces(pieces(args.columns, across), 32) * 32;
   pool_.parallel_for(down * across, [&](int64_t piece, int thread) {

@@ -278,6 +278,29 @@ class Ask(harness.Tests):
             tree = self.ask("--max-tokens", 4, "--temp", 0, *more, "hello")
             self.assertEqual(tree["finish_reason"], "length")
 
+    def test_packed_weights_are_kept(self):
+        model = self.synth("tiny-qwen", "q8_0")
+        question = ("ask", "-m", model, "--max-tokens", 8, "--temp", 0, "--json", "hello")
+
+        def answer(*more, **changes):
+            tree = json.loads(self.expect(0, *question, *more, env=changes).stdout)
+            return tree["thinking"], tree["answer"]
+
+        plain = answer()
+        cache = self.folder / ".cache" / "reckon" / "packed"
+        self.assertFalse(cache.exists())
+        self.assertEqual(answer("--keep-packed"), plain)
+        kept = list(cache.glob("*.packed"))
+        self.assertEqual(len(kept), 1)
+        before = kept[0].stat().st_mtime_ns
+        self.assertEqual(answer(RECKON_KEEP_PACKED="1"), plain)
+        self.assertEqual(kept[0].stat().st_mtime_ns, before)
+        elsewhere = self.folder / "elsewhere"
+        self.assertEqual(answer("--keep-packed", XDG_CACHE_HOME=str(elsewhere)), plain)
+        self.assertEqual(len(list(elsewhere.glob("reckon/packed/*.packed"))), 1)
+        run = self.expect(0, *question, "--keep-packed", env={"XDG_CACHE_HOME": str(model)})
+        self.assertIn(b"packed weights are not kept", run.stderr)
+
 
 class Thinking(harness.Tests):
     def ask(self, *arguments, **more):

@@ -34,7 +34,8 @@ class Tests(unittest.TestCase):
     @classmethod
     def environment(cls, **changes):
         environment = dict(os.environ, HOME=str(cls.folder), LC_ALL="C.UTF-8", TERM="xterm")
-        for name in ("NO_COLOR", "XDG_STATE_HOME", "RECKON_ISA", "EDITOR", "VISUAL"):
+        for name in ("NO_COLOR", "XDG_STATE_HOME", "XDG_CACHE_HOME", "RECKON_ISA",
+                     "RECKON_KEEP_PACKED", "EDITOR", "VISUAL"):
             environment.pop(name, None)
         environment.update(changes)
         return environment

@@ -89,6 +89,25 @@ TEST(EarlyStop, StopsWhenSeveralBranchesInARowAgree) {
   EXPECT_EQ(done.deliberation->paths[0].n_probes, 3);
 }
 
+TEST(EarlyStop, TriesToAnswerStraightAwayInAStyleThatCan) {
+  Story story = three_lines({});
+  story.answer = [](const std::string&) { return std::string("4"); };
+  Request request = early(EarlyStop::Rule::kConfident);
+  request.early_stop.style = "lines";
+  const Completion done = run(story, request);
+  EXPECT_EQ(plain_text(done.tokens, 0), "\n>\n\n4$");
+  EXPECT_EQ(done.thinking, "");
+  EXPECT_EQ(done.answer, "4");
+  EXPECT_EQ(done.thought_end, ThoughtEnd::kConfident);
+  EXPECT_EQ(done.usage.output.thinking, 0);
+  EXPECT_EQ(done.usage.output.total(), std::ssize(done.tokens));
+  request.early_stop.rule = EarlyStop::Rule::kAgreed;
+  request.early_stop.agreeing = 2;
+  EXPECT_EQ(run(story, request).thinking, "first");
+  request.min_think_tokens = 1;
+  EXPECT_EQ(run(story, request).thinking, "first\nsecond");
+}
+
 TEST(EarlyStop, GoesOnWhereTheyDont) {
   Request request = early(EarlyStop::Rule::kAgreed);
   request.early_stop.agreeing = 2;

@@ -42,7 +42,7 @@ TEST(Scratchpad, EndsInTheResult) {
     const int64_t a = random.between(-1, 1) < 0 ? -random.number(6) : random.number(6);
     const int64_t b = random.between(-1, 1) < 0 ? -random.number(3) : random.number(3);
     for (const char operation : {'+', '-', '*'}) {
-      Scratchpad work(random);
+      Scratchpad work;
       const int64_t result = work.apply(operation, a, b);
       EXPECT_EQ(result, operation == '+' ? a + b : operation == '-' ? a - b : a * b);
       const std::string text = work.take();
@@ -50,7 +50,7 @@ TEST(Scratchpad, EndsInTheResult) {
       EXPECT_EQ(text.substr(from == std::string::npos ? 0 : from + 1), std::to_string(result))
           << text;
     }
-    Scratchpad work(random);
+    Scratchpad work;
     EXPECT_EQ(work.divide(a * b, b), a);
     EXPECT_THAT(work.take(), testing::EndsWith(std::to_string(a)));
   }
@@ -58,7 +58,7 @@ TEST(Scratchpad, EndsInTheResult) {
 
 TEST(Scratchpad, LooksAsDescribed) {
   Random random(1);
-  Scratchpad work(random);
+  Scratchpad work;
   work.add(347, 26);
   EXPECT_EQ(work.take(), "347+026: 76:13 42:07 30:03 =373");
   work.subtract(26, 347);
@@ -69,6 +69,13 @@ TEST(Scratchpad, LooksAsDescribed) {
   EXPECT_EQ(work.take(),
             "347*6: 42:42 24:28 18:20 =2082\n347*20: 14:14 08:09 06:06 =6940\n"
             "2082+6940: 20:02 84:12 09:10 26:09 =9022");
+  // 26 is tried as 30, 24 as 20.
+  work.divide(2392, 26);
+  EXPECT_EQ(work.take(),
+            "2392/26: a239:7*26=140+42=182 r57, wait, 8*26=160+48=208 r31, wait, "
+            "9*26=180+54=234 r5 b52:1*26=20+6=26 r26, wait, 2*26=40+12=52 r0 =92");
+  work.divide(96, 24);
+  EXPECT_EQ(work.take(), "96/24: a96:4*24=80+16=96 r0 =4");
 }
 
 // Every "x op y=z" of a thought holds, but for what "wait" takes back.
@@ -132,7 +139,7 @@ TEST(Countdown, ExpressionsAreRightAndMostPuzzlesAreSolved) {
     }
   }
   EXPECT_GT(solved[3], 285);  // 98.7 % of 300 when measured
-  EXPECT_GT(solved[4], 180);  // 69 %
+  EXPECT_GT(solved[4], 220);  // 80 %
 }
 
 TEST(Countdown, WhatCannotBeSolvedIsNot) {
@@ -222,8 +229,8 @@ TEST_F(ProblemSet, TrainingAndHeldOutAreApart) {
     const auto& assistant = line.at("messages").as_array().at(1).as_object();
     n_direct += assistant.contains("reasoning_content") ? 0 : 1;
   }
-  EXPECT_GT(n_direct, 300);
-  EXPECT_LT(n_direct, 500);
+  EXPECT_GT(n_direct, 700);
+  EXPECT_LT(n_direct, 900);
   std::map<std::string, int> counts;
   for (const auto& line : read(path("held.jsonl"))) {
     ++counts[std::string(line.at("kind").as_string())];

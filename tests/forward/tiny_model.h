@@ -123,7 +123,8 @@ inline std::vector<std::byte> random_weights(Random& random, TensorType type, in
   return bytes;
 }
 
-inline std::shared_ptr<Model> make_tiny_model(const TinyModelSpec& spec, uint64_t seed) {
+// The path of the file; the caller removes it.
+inline std::string write_tiny_model(const TinyModelSpec& spec, uint64_t seed) {
   const int64_t d = spec.d_model;
   const int64_t kv = d / spec.n_heads * spec.n_kv_heads;
   struct Entry {
@@ -190,8 +191,11 @@ inline std::shared_ptr<Model> make_tiny_model(const TinyModelSpec& spec, uint64_
     EXPECT_TRUE(writer.write_tensor_data(weights).ok());
   }
   EXPECT_TRUE(writer.commit().ok());
+  return path;
+}
+
+inline std::shared_ptr<Model> open_tiny_model(const std::string& path) {
   const auto file = GgufFile::open(path);
-  std::filesystem::remove(path);
   if (!file.ok()) {
     ADD_FAILURE() << file.error().message;
     return nullptr;
@@ -202,6 +206,13 @@ inline std::shared_ptr<Model> make_tiny_model(const TinyModelSpec& spec, uint64_
     return nullptr;
   }
   return *model;
+}
+
+inline std::shared_ptr<Model> make_tiny_model(const TinyModelSpec& spec, uint64_t seed) {
+  const std::string path = write_tiny_model(spec, seed);
+  std::shared_ptr<Model> model = open_tiny_model(path);
+  std::filesystem::remove(path);
+  return model;
 }
 
 }  // namespace reckon::test

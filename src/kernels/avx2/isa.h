@@ -157,16 +157,16 @@ struct Isa {
   // ---- 8 weight rows side by side: a 32-bit word of each row in a lane ----
   static constexpr int kRows = 8;
   // Groups of kRows rows that share a load of activations, and columns that share one of weights.
-  static constexpr int kGroups = 1;
-  static constexpr int columns(int) { return 4; }
+  // 2 x 3 are six sums, six totals, two words, one of activations and one product: 16 registers.
+  // 5 loads serve six products so; 1 x 4 had 5 for four, and loads were the limit.
+  static constexpr int kGroups = 2;
+  static constexpr int columns(int n_groups) { return n_groups == 2 ? 3 : 4; }
   using Words = __m256i;
   using RowFloats = __m256;
   using Ints = __m256i;
-  // Signed 8-bit quants are split into two planes of four bits, quant + 128 = low + 16 high,
-  // because a pair of 8-bit products would overflow maddubs' 16 bits.
-  static constexpr int kBytePlanes = 2;
-  static constexpr int kByteOffset = 128;
-  static constexpr int kBytePlaneMax = 15;
+  // Signed 8-bit quants stay as they are; dot() moves their signs to the activations.
+  static constexpr int kByteOffset = 0;
+  static constexpr int kMostByte = 128;
 
   // Sixteen bytes of each row -> four words.
   static void load_words(const uint8_t* const* rows, int64_t at, Words* out) {
@@ -228,18 +228,13 @@ struct Isa {
     return _mm256_srli_epi32(x, n);
   }
   static Words down(Words x, int n) { return _mm256_srl_epi32(x, _mm_cvtsi32_si128(n)); }
-  // Four signed bytes of each row -> planes.
-  static void split_bytes(Words x, Words* low, Words* high) {
-    const __m256i mask = _mm256_set1_epi8(15);
-    const __m256i biased = _mm256_xor_si256(x, _mm256_set1_epi8(static_cast<char>(0x80)));
-    *low = _mm256_and_si256(biased, mask);
-    *high = _mm256_and_si256(_mm256_srli_epi16(biased, 4), mask);
-  }
-  // Four numbers 0..15 of each row -> the planes of table[number].
-  static void look_up_bytes(const int8_t* table, Words numbers, Words* low, Words* high) {
+  // Four signed bytes of each row, as dot() takes them.
+  static Words signed_bytes(Words x) { return x; }
+  // Four numbers 0..15 of each row -> table[number], likewise.
+  static Words look_up_bytes(const int8_t* table, Words numbers) {
     const __m256i levels =
         _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)));
-    split_bytes(_mm256_shuffle_epi8(levels, numbers), low, high);
+    return _mm256_shuffle_epi8(levels, numbers);
   }
 
   // Sums of quant products of a run of words, in 16 bits: a run is as long as no sum overflows.
@@ -250,11 +245,19 @@ struct Isa {
     return most >= 8 ? 8 : most >= 4 ? 4 : most >= 2 ? 2 : 1;
   }
   static Sums no_sums() { return _mm256_setzero_si256(); }
-  // Adds each row's four weights times the same four activations.
+  // Adds each row's four weights times the same four activations. Weights up to 63 are unsigned as
+  // maddubs wants it; of signed bytes it gets the magnitudes, and the activations their signs: two
+  // products are at most 2 * 128 * 127 = 32,512.
+  template <int kMaxWeight>
   static Sums dot(Sums s, Words w, const int8_t* a) {
-    int32_t four;
-    __builtin_memcpy(&four, a, 4);
-    return _mm256_add_epi16(s, _mm256_maddubs_epi16(w, _mm256_set1_epi32(four)));
+    int32_t word_of_a;
+    __builtin_memcpy(&word_of_a, a, 4);
+    __m256i four = _mm256_set1_epi32(word_of_a);
+    if constexpr (kMaxWeight == kMostByte) {
+      four = _mm256_sign_epi8(four, w);
+      w = _mm256_abs_epi8(w);
+    }
+    return in_order(_mm256_add_epi16(s, _mm256_maddubs_epi16(w, four)));
   }
   // A factor for each row's sums, |factor| < 2^15, twice in its word.
   using Factors = __m256i;
@@ -263,7 +266,6 @@ struct Isa {
                            _mm256_and_si256(x, _mm256_set1_epi32(0xffff)));
   }
   static Factors same_factor(int x) { return _mm256_set1_epi16(static_cast<int16_t>(x)); }
-  static Factors times_16(Factors x) { return _mm256_slli_epi16(x, 4); }
   static Ints add_scaled(Ints total, Sums s, Factors f) {
     return _mm256_add_epi32(total, _mm256_madd_epi16(s, f));
   }
@@ -342,6 +344,14 @@ struct Isa {
   static Lanes dot_values(Lanes sum, ValueBytes v, const int8_t* weights) {
     const __m256i four = four_bytes(weights);
     return {add_pairs_of(sum.a, four, v.a), add_pairs_of(sum.b, four, v.b)};
+  }
+
+  // The compiler may not look behind this sum. It knows that whole numbers can be added in any
+  // order, forms all products first to add them in pairs, and has registers for less than half of
+  // them: it stored and loaded again what should never leave a register.
+  static __m256i in_order(__m256i sum) {
+    __asm__("" : "+x"(sum));
+    return sum;
   }
 
  private:

@@ -111,9 +111,8 @@ struct Isa {
   using RowFloats = __m512;
   using Ints = __m512i;
   // vpdpbusd multiplies unsigned by signed bytes: signed weights are kept with 128 added.
-  static constexpr int kBytePlanes = 1;
   static constexpr int kByteOffset = 128;
-  static constexpr int kBytePlaneMax = 255;
+  static constexpr int kMostByte = 255;
 
   static void load_words(const uint8_t* const* rows, int64_t at, Words* out) {
     __m512i v[4];
@@ -166,18 +165,17 @@ struct Isa {
     return _mm512_srli_epi32(x, n);
   }
   static Words down(Words x, int n) { return _mm512_srl_epi32(x, _mm_cvtsi32_si128(n)); }
-  static void split_bytes(Words x, Words* bytes, Words*) {
-    *bytes = _mm512_xor_si512(x, word(0x80808080u));
-  }
-  static void look_up_bytes(const int8_t* table, Words numbers, Words* bytes, Words* unused) {
+  static Words signed_bytes(Words x) { return _mm512_xor_si512(x, word(0x80808080u)); }
+  static Words look_up_bytes(const int8_t* table, Words numbers) {
     const __m512i levels = _mm512_broadcast_i32x4(load_16(table));
-    split_bytes(_mm512_shuffle_epi8(levels, numbers), bytes, unused);
+    return signed_bytes(_mm512_shuffle_epi8(levels, numbers));
   }
 
   // Sums are exact in 32 bits however long the run.
   using Sums = __m512i;
   static constexpr int run_words(int) { return 8; }
   static Sums no_sums() { return _mm512_setzero_si512(); }
+  template <int>
   static Sums dot(Sums s, Words w, const int8_t* a) {
     int32_t four;
     __builtin_memcpy(&four, a, 4);
@@ -186,7 +184,6 @@ struct Isa {
   using Factors = __m512i;
   static Factors factors(Ints x) { return x; }
   static Factors same_factor(int x) { return _mm512_set1_epi32(x); }
-  static Factors times_16(Factors x) { return _mm512_slli_epi32(x, 4); }
   static Ints add_scaled(Ints total, Sums s, Factors f) {
     return _mm512_add_epi32(total, _mm512_mullo_epi32(s, f));
   }
@@ -238,7 +235,9 @@ struct Isa {
   static KeyBytes load_keys(const uint8_t* x) {
     return _mm512_xor_si512(_mm512_loadu_si512(x), word(0x80808080u));
   }
-  static Lanes dot_keys(Lanes sum, KeyBytes k, const int8_t* query) { return dot(sum, k, query); }
+  static Lanes dot_keys(Lanes sum, KeyBytes k, const int8_t* query) {
+    return dot<kMostByte>(sum, k, query);
+  }
   using ValueBytes = __m512i;
   static ValueBytes load_values(const uint8_t* x) { return _mm512_loadu_si512(x); }
   static Lanes dot_values(Lanes sum, ValueBytes v, const int8_t* weights) {

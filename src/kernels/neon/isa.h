@@ -187,9 +187,8 @@ struct Isa {
   using RowFloats = float32x4_t;
   using Ints = int32x4_t;
   // sdot multiplies signed bytes: nothing to offset, and quants up to 63 are as good signed.
-  static constexpr int kBytePlanes = 1;
   static constexpr int kByteOffset = 0;
-  static constexpr int kBytePlaneMax = 127;
+  static constexpr int kMostByte = 128;
 
   static void load_words(const uint8_t* const* rows, int64_t at, Words* out) {
     int32x4_t v[4];
@@ -238,14 +237,15 @@ struct Isa {
   static Words down(Words x, int n) {
     return vreinterpretq_s32_u32(vshlq_u32(vreinterpretq_u32_s32(x), vdupq_n_s32(-n)));
   }
-  static void split_bytes(Words x, Words* bytes, Words*) { *bytes = x; }
-  static void look_up_bytes(const int8_t* table, Words numbers, Words* bytes, Words*) {
-    *bytes = vreinterpretq_s32_s8(vqtbl1q_s8(vld1q_s8(table), vreinterpretq_u8_s32(numbers)));
+  static Words signed_bytes(Words x) { return x; }
+  static Words look_up_bytes(const int8_t* table, Words numbers) {
+    return vreinterpretq_s32_s8(vqtbl1q_s8(vld1q_s8(table), vreinterpretq_u8_s32(numbers)));
   }
 
   using Sums = int32x4_t;
   static constexpr int run_words(int) { return 8; }
   static Sums no_sums() { return vdupq_n_s32(0); }
+  template <int>
   static Sums dot(Sums s, Words w, const int8_t* a) {
     int32_t four;
     __builtin_memcpy(&four, a, 4);

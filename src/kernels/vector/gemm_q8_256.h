@@ -58,13 +58,9 @@ struct BlockScales {
 // One block of each row, kept for all columns.
 template <class V, class Format>
 struct StoredBlocks : BlockScales<V, Format> {
-  typename V::Words w[Format::kPlanes][64];
+  typename V::Words w[64];
 
-  [[gnu::always_inline]] void put(int i, typename V::Words word) { w[0][i] = word; }
-  [[gnu::always_inline]] void put_planes(int i, typename V::Words low, typename V::Words high) {
-    w[0][i] = low;
-    w[Format::kPlanes - 1][i] = Format::kPlanes == 2 ? high : low;
-  }
+  [[gnu::always_inline]] void put(int i, typename V::Words word) { w[i] = word; }
 };
 
 // One block of each row, multiplied with one column word by word as it is unpacked.
@@ -75,23 +71,13 @@ struct PassingBlocks : BlockScales<V, Format> {
       V::run_words(Format::kMaxWeight) < kWords ? V::run_words(Format::kMaxWeight) : kWords;
   const int8_t* a;
   typename V::Ints total;
-  typename V::Sums sums[Format::kPlanes][64 / kRun];
+  typename V::Sums sums[64 / kRun];
 
   explicit PassingBlocks(const int8_t* q) : a(q), total(V::no_ints()) {}
   [[gnu::always_inline]] void put(int i, typename V::Words word) {
-    add(0, i, word, this->factor[i / kWords]);
-  }
-  [[gnu::always_inline]] void put_planes(int i, typename V::Words low, typename V::Words high) {
-    put(i, low);
-    if constexpr (Format::kPlanes == 2) {
-      add(1, i, high, V::times_16(this->factor[i / kWords]));
-    }
-  }
-  [[gnu::always_inline]] void add(int plane, int i, typename V::Words word,
-                                  typename V::Factors scale) {
-    typename V::Sums& sum = sums[plane][i / kRun];
-    sum = V::dot(i % kRun == 0 ? V::no_sums() : sum, word, a + 4 * i);
-    if (i % kRun == kRun - 1) total = V::add_scaled(total, sum, scale);
+    typename V::Sums& sum = sums[i / kRun];
+    sum = V::template dot<Format::kMaxWeight>(i % kRun == 0 ? V::no_sums() : sum, word, a + 4 * i);
+    if (i % kRun == kRun - 1) total = V::add_scaled(total, sum, this->factor[i / kWords]);
   }
 };
 
@@ -131,17 +117,9 @@ struct KPanel {
       RECKON_UNROLL
       for (int g = 0; g < kGroups; ++g) {
         factor[g] = panels[g].blocks.factor[s];
-        w[g] = panels[g].blocks.w[0] + kWords * s;
+        w[g] = panels[g].blocks.w + kWords * s;
       }
       add_dots<V, kWords, Format::kMaxWeight, true>(totals, w, factor, q);
-      if constexpr (Format::kPlanes == 2) {
-        RECKON_UNROLL
-        for (int g = 0; g < kGroups; ++g) {
-          factor[g] = V::times_16(factor[g]);
-          w[g] = panels[g].blocks.w[1] + kWords * s;
-        }
-        add_dots<V, kWords, Format::kMaxWeight, true>(totals, w, factor, q);
-      }
       RECKON_UNROLL
       for (int c = 0; c < kColumns; ++c) q[c] += Format::kSubElements;
     }

@@ -10,10 +10,9 @@ namespace reckon::kernels {
 namespace {
 
 // The exact sums of true quant times activation of one block, for kGroups groups of rows and
-// kColumns columns. w, high: the block's words in the low and, if there is one, the high plane.
+// kColumns columns. w: the block's words.
 template <class V, class Format, int kGroups, int kColumns>
 [[gnu::always_inline]] inline void dot_small_block(const typename V::Words* const (&w)[kGroups],
-                                                   const typename V::Words* const (&high)[kGroups],
                                                    const ActivationBlock32* const (&a)[kColumns],
                                                    typename V::Ints (&dots)[kGroups][kColumns]) {
   const int8_t* q[kColumns];
@@ -27,10 +26,6 @@ template <class V, class Format, int kGroups, int kColumns>
     for (int c = 0; c < kColumns; ++c) dots[g][c] = V::no_ints();
   }
   add_dots<V, 8, Format::kMaxWeight, false>(dots, w, factor, q);
-  if constexpr (Format::kPlanes == 2) {
-    for (int g = 0; g < kGroups; ++g) factor[g] = V::same_factor(16);
-    add_dots<V, 8, Format::kMaxWeight, true>(dots, high, factor, q);
-  }
   if constexpr (Format::kOffset != 0) {
     RECKON_UNROLL
     for (int c = 0; c < kColumns; ++c) {
@@ -60,7 +55,7 @@ template <class V, class Format>
 // Up to eight blocks of each of V::kRows rows, unpacked.
 template <class V, class Format>
 struct SmallPanel {
-  typename V::Words w[Format::kPlanes][kPanel / 4];
+  typename V::Words w[kPanel / 4];
   typename V::RowFloats d[kPanel / 32];
   typename V::RowFloats m[kPanel / 32];
   int n_blocks;
@@ -75,8 +70,7 @@ struct SmallPanel {
   void unpack(const Group& group, int64_t k, int64_t n) {
     n_blocks = static_cast<int>(n / 32);
     for (int j = 0; j < n_blocks; ++j) {
-      Format::template unpack<V>(group, (k / 32 + j) * kBlockBytes, w[0] + 8 * j,
-                                 w[Format::kPlanes - 1] + 8 * j, d[j], m[j]);
+      Format::template unpack<V>(group, (k / 32 + j) * kBlockBytes, w + 8 * j, d[j], m[j]);
     }
   }
 
@@ -93,15 +87,11 @@ struct SmallPanel {
     }
     for (int j = 0; j < panels[0].n_blocks; ++j) {
       for (int g = 0; g < kGroups; ++g) ahead[g].fetch(lines);
-      const typename V::Words* low[kGroups];
-      const typename V::Words* high[kGroups];
+      const typename V::Words* words[kGroups];
       typename V::Ints dots[kGroups][kColumns];
       RECKON_UNROLL
-      for (int g = 0; g < kGroups; ++g) {
-        low[g] = panels[g].w[0] + 8 * j;
-        high[g] = panels[g].w[Format::kPlanes - 1] + 8 * j;
-      }
-      dot_small_block<V, Format>(low, high, a, dots);
+      for (int g = 0; g < kGroups; ++g) words[g] = panels[g].w + 8 * j;
+      dot_small_block<V, Format>(words, a, dots);
       RECKON_UNROLL
       for (int c = 0; c < kColumns; ++c) {
         RECKON_UNROLL
@@ -124,14 +114,13 @@ struct SmallPanel {
                                             int64_t k, typename V::RowFloats sum) {
     const ActivationBlock32* const a[1] = {static_cast<const ActivationBlock32*>(activations) +
                                            k / 32};
-    typename V::Words words[Format::kPlanes][8];
+    typename V::Words words[8];
     typename V::RowFloats scale;
     typename V::RowFloats minimum = V::row_zero();
-    Format::template unpack<V>(rows, at, words[0], words[Format::kPlanes - 1], scale, minimum);
-    const typename V::Words* const low[1] = {words[0]};
-    const typename V::Words* const high[1] = {words[Format::kPlanes - 1]};
+    Format::template unpack<V>(rows, at, words, scale, minimum);
+    const typename V::Words* const group[1] = {words};
     typename V::Ints dots[1][1];
-    dot_small_block<V, Format>(low, high, a, dots);
+    dot_small_block<V, Format>(group, a, dots);
     return add_small_block<V, Format>(scale, minimum, dots[0][0], *a[0], sum);
   }
 };

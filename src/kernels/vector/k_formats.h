@@ -1,5 +1,5 @@
-// The 256-element formats, unpacked: one block of each of V::kRows weight rows -> 64 words a
-// plane, word i holding quants 4 i .. 4 i + 3 of every row, with the rows' sub-block scales as
+// The 256-element formats, unpacked: one block of each of V::kRows weight rows -> 64 words,
+// word i holding quants 4 i .. 4 i + 3 of every row, with the rows' sub-block scales as
 // factors. The stored quant is the true one plus kOffset.
 #pragma once
 
@@ -12,9 +12,9 @@ namespace reckon::kernels {
 namespace {
 
 // A format's unpack(rows, at, out) calls out.set_d and set_dmin, set_factors and set_pairs for four
-// sub-blocks at a time, and then put(i, word) (of the 8-bit format put_planes(i, low, high)) once
-// for each i, a sub-block's words one after another. Its loops are unrolled, so that i is a
-// constant to whatever out does with it; all of it is inlined, so that the words stay in registers.
+// sub-blocks at a time, and then put(i, word) once for each i, a sub-block's words one after
+// another. Its loops are unrolled, so that i is a constant to whatever out does with it; all of it
+// is inlined, so that the words stay in registers.
 
 // The four bytes of each word, one after another.
 template <class V>
@@ -36,7 +36,6 @@ template <class Block, int kSub, int kMax, int kOffsetOf, bool kHasMinimum>
 struct KFormat {
   static constexpr int64_t kBlockBytes = sizeof(Block);
   static constexpr int kSubElements = kSub;
-  static constexpr int kPlanes = 1;
   static constexpr int kMaxWeight = kMax;
   static constexpr int kOffset = kOffsetOf;
   static constexpr bool kMinimum = kHasMinimum;
@@ -243,8 +242,7 @@ template <class V>
 struct FormatIQ4_XS {
   static constexpr int64_t kBlockBytes = sizeof(BlockIQ4_XS);
   static constexpr int kSubElements = 32;
-  static constexpr int kPlanes = V::kBytePlanes;
-  static constexpr int kMaxWeight = V::kBytePlaneMax;
+  static constexpr int kMaxWeight = V::kMostByte;
   static constexpr int kOffset = V::kByteOffset;
   static constexpr bool kMinimum = false;
 
@@ -272,17 +270,12 @@ struct FormatIQ4_XS {
       rows.words(at, offsetof(BlockIQ4_XS, qs) + 16 * s, q);
       RECKON_UNROLL
       for (int g = 0; g < 4; ++g) {
-        typename V::Words low;
-        typename V::Words high;
-        V::look_up_bytes(kIq4NlValues, V::both(q[g], mask), &low, &high);
-        out.put_planes(8 * s + g, low, high);
+        out.put(8 * s + g, V::look_up_bytes(kIq4NlValues, V::both(q[g], mask)));
       }
       RECKON_UNROLL
       for (int g = 0; g < 4; ++g) {
-        typename V::Words low;
-        typename V::Words high;
-        V::look_up_bytes(kIq4NlValues, V::both(V::template down<4>(q[g]), mask), &low, &high);
-        out.put_planes(8 * s + 4 + g, low, high);
+        const typename V::Words upper = V::both(V::template down<4>(q[g]), mask);
+        out.put(8 * s + 4 + g, V::look_up_bytes(kIq4NlValues, upper));
       }
     }
   }

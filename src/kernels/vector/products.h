@@ -163,7 +163,9 @@ template <class V, int kWords, int kMaxWeight, bool kScaled, int kGroups, int kC
       RECKON_UNROLL
       for (int c = 0; c < kColumns; ++c) {
         RECKON_UNROLL
-        for (int g = 0; g < kGroups; ++g) sums[g][c] = V::dot(sums[g][c], w[g][i], a[c] + 4 * i);
+        for (int g = 0; g < kGroups; ++g) {
+          sums[g][c] = V::template dot<kMaxWeight>(sums[g][c], w[g][i], a[c] + 4 * i);
+        }
       }
     }
     RECKON_UNROLL
@@ -181,18 +183,21 @@ template <class V, int kWords, int kMaxWeight, bool kScaled, int kGroups, int kC
 constexpr int log2_of(int x) { return x <= 1 ? 0 : 1 + log2_of(x / 2); }
 
 // Runs kernel(first column, how many as a constant) over n columns, kMost at a time and then 4, 2
-// and
-// 1. Of 8 that are left, two fours: a narrow tile leaves the multipliers idle.
+// and 1. What is left and would end in a narrow tile, which leaves the multipliers idle, is halved:
+// 8 into two fours, 4 into two twos.
 template <int kColumns>
 struct Columns {
   static constexpr int kCount = kColumns;
 };
 template <int kMost, class Kernel>
 inline void for_column_tiles(int64_t n, const Kernel& kernel) {
-  static_assert(kMost == 4 || kMost == 6);
+  static_assert(kMost == 3 || kMost == 4 || kMost == 6);
+  constexpr int64_t kHalved = kMost == 6 ? 8 : kMost == 3 ? 4 : 0;
   int64_t c = 0;
-  for (; n - c >= kMost && n - c != 8; c += kMost) kernel(c, Columns<kMost>());
-  for (; n - c >= 4; c += 4) kernel(c, Columns<4>());
+  for (; n - c >= kMost && n - c != kHalved; c += kMost) kernel(c, Columns<kMost>());
+  if constexpr (kMost > 4) {
+    for (; n - c >= 4; c += 4) kernel(c, Columns<4>());
+  }
   for (; n - c >= 2; c += 2) kernel(c, Columns<2>());
   if (c < n) kernel(c, Columns<1>());
 }

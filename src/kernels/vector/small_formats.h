@@ -1,6 +1,6 @@
-// The formats of 32, unpacked: one block of each of V::kRows weight rows -> eight words a plane,
-// word g holding quants 4 g .. 4 g + 3 of every row as unsigned (or, for the 8-bit formats, as V
-// keeps signed bytes), and the rows' scales. The stored quant is the true one plus kOffset.
+// The formats of 32, unpacked: one block of each of V::kRows weight rows -> eight words, word g
+// holding quants 4 g .. 4 g + 3 of every row as unsigned (or, for the 8-bit formats, as V keeps
+// signed bytes), and the rows' scales. The stored quant is the true one plus kOffset.
 #pragma once
 
 #include <cstddef>
@@ -44,7 +44,6 @@ inline void add_fifth_bits(const Rows& rows, int64_t at, int64_t field, typename
 template <class Block, int kMax, int kOffsetOf, bool kHasMinimum>
 struct SmallFormat {
   static constexpr int64_t kBlockBytes = sizeof(Block);
-  static constexpr int kPlanes = 1;
   static constexpr int kMaxWeight = kMax;
   static constexpr int kOffset = kOffsetOf;
   static constexpr bool kMinimum = kHasMinimum;
@@ -52,8 +51,8 @@ struct SmallFormat {
 
 struct FormatQ4_0 : SmallFormat<BlockQ4_0, 15, 8, false> {
   template <class V, class Rows>
-  static void unpack(const Rows& rows, int64_t at, typename V::Words* w, typename V::Words*,
-                     typename V::RowFloats& d, typename V::RowFloats&) {
+  static void unpack(const Rows& rows, int64_t at, typename V::Words* w, typename V::RowFloats& d,
+                     typename V::RowFloats&) {
     d = rows.half(at, 0);
     unpack_nibbles<V>(rows, at, offsetof(BlockQ4_0, qs), w);
   }
@@ -61,8 +60,8 @@ struct FormatQ4_0 : SmallFormat<BlockQ4_0, 15, 8, false> {
 
 struct FormatQ4_1 : SmallFormat<BlockQ4_1, 15, 0, true> {
   template <class V, class Rows>
-  static void unpack(const Rows& rows, int64_t at, typename V::Words* w, typename V::Words*,
-                     typename V::RowFloats& d, typename V::RowFloats& m) {
+  static void unpack(const Rows& rows, int64_t at, typename V::Words* w, typename V::RowFloats& d,
+                     typename V::RowFloats& m) {
     const typename V::Words scales = rows.word(at, 0);
     d = V::half_to_float(scales);
     m = V::half_to_float(V::template down<16>(scales));
@@ -72,8 +71,8 @@ struct FormatQ4_1 : SmallFormat<BlockQ4_1, 15, 0, true> {
 
 struct FormatQ5_0 : SmallFormat<BlockQ5_0, 31, 16, false> {
   template <class V, class Rows>
-  static void unpack(const Rows& rows, int64_t at, typename V::Words* w, typename V::Words*,
-                     typename V::RowFloats& d, typename V::RowFloats&) {
+  static void unpack(const Rows& rows, int64_t at, typename V::Words* w, typename V::RowFloats& d,
+                     typename V::RowFloats&) {
     d = rows.half(at, 0);
     unpack_nibbles<V>(rows, at, offsetof(BlockQ5_0, qs), w);
     add_fifth_bits<V>(rows, at, offsetof(BlockQ5_0, qh), w);
@@ -82,8 +81,8 @@ struct FormatQ5_0 : SmallFormat<BlockQ5_0, 31, 16, false> {
 
 struct FormatQ5_1 : SmallFormat<BlockQ5_1, 31, 0, true> {
   template <class V, class Rows>
-  static void unpack(const Rows& rows, int64_t at, typename V::Words* w, typename V::Words*,
-                     typename V::RowFloats& d, typename V::RowFloats& m) {
+  static void unpack(const Rows& rows, int64_t at, typename V::Words* w, typename V::RowFloats& d,
+                     typename V::RowFloats& m) {
     const typename V::Words scales = rows.word(at, 0);
     d = V::half_to_float(scales);
     m = V::half_to_float(V::template down<16>(scales));
@@ -96,8 +95,7 @@ struct FormatQ5_1 : SmallFormat<BlockQ5_1, 31, 0, true> {
 template <class V, class Block>
 struct ByteFormat {
   static constexpr int64_t kBlockBytes = sizeof(Block);
-  static constexpr int kPlanes = V::kBytePlanes;
-  static constexpr int kMaxWeight = V::kBytePlaneMax;
+  static constexpr int kMaxWeight = V::kMostByte;
   static constexpr int kOffset = V::kByteOffset;
   static constexpr bool kMinimum = false;
 };
@@ -105,27 +103,25 @@ struct ByteFormat {
 template <class V>
 struct FormatQ8_0 : ByteFormat<V, BlockQ8_0> {
   template <class, class Rows>
-  static void unpack(const Rows& rows, int64_t at, typename V::Words* w, typename V::Words* high,
-                     typename V::RowFloats& d, typename V::RowFloats&) {
+  static void unpack(const Rows& rows, int64_t at, typename V::Words* w, typename V::RowFloats& d,
+                     typename V::RowFloats&) {
     d = rows.half(at, 0);
-    typename V::Words bytes[8];
-    rows.words(at, offsetof(BlockQ8_0, qs), bytes);
-    rows.words(at, offsetof(BlockQ8_0, qs) + 16, bytes + 4);
+    rows.words(at, offsetof(BlockQ8_0, qs), w);
+    rows.words(at, offsetof(BlockQ8_0, qs) + 16, w + 4);
     RECKON_UNROLL
-    for (int g = 0; g < 8; ++g) V::split_bytes(bytes[g], w + g, high + g);
+    for (int g = 0; g < 8; ++g) w[g] = V::signed_bytes(w[g]);
   }
 };
 
 template <class V>
 struct FormatIQ4_NL : ByteFormat<V, BlockIQ4_NL> {
   template <class, class Rows>
-  static void unpack(const Rows& rows, int64_t at, typename V::Words* w, typename V::Words* high,
-                     typename V::RowFloats& d, typename V::RowFloats&) {
+  static void unpack(const Rows& rows, int64_t at, typename V::Words* w, typename V::RowFloats& d,
+                     typename V::RowFloats&) {
     d = rows.half(at, 0);
-    typename V::Words numbers[8];
-    unpack_nibbles<V>(rows, at, offsetof(BlockIQ4_NL, qs), numbers);
+    unpack_nibbles<V>(rows, at, offsetof(BlockIQ4_NL, qs), w);
     RECKON_UNROLL
-    for (int g = 0; g < 8; ++g) V::look_up_bytes(kIq4NlValues, numbers[g], w + g, high + g);
+    for (int g = 0; g < 8; ++g) w[g] = V::look_up_bytes(kIq4NlValues, w[g]);
   }
 };
 

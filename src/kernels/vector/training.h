@@ -49,6 +49,7 @@ inline void training_tile(const FloatGemmArgs& g, const float* a, TrainingPanels
   for (int v = 0; v < kVectors; ++v) {
     panels[v] = b.data + (n_columns > 16 * v ? v * b.panel_stride : 0);
   }
+  RECKON_UNROLL_4
   for (int64_t k = 0; k < depth; ++k) {
     Floats y[kVectors];
     RECKON_UNROLL
@@ -88,79 +89,97 @@ inline void for_row_tiles(int64_t n_rows, const Body& body) {
   for (; row < n_rows; ++row) body.template operator()<1>(row);
 }
 
-// Rows of a whose depth runs in strides, tile after tile as [depth, rows of the tile].
+// Rows that are fetched ahead of the one that is packed: pieces of rows that lie pages apart are
+// nothing that the processor foresees.
+constexpr int64_t kTrainingAhead = 8;
+
+// Rows of a whose depth runs in strides, tile after tile as [depth, rows of the tile]. Read in the
+// order in which they lie: a tile at a time would touch a line a depth, strides of pages apart.
 template <class V>
 inline void pack_training_rows(const FloatGemmArgs& g, const float* a, int64_t n_rows,
                                int64_t depth, float* to) {
-  for_row_tiles<V>(n_rows, [&]<int kRows>(int64_t row) {
-    float* tile = to + row * depth;
-    for (int64_t k = 0; k < depth; ++k) {
-      const float* from = a + k * g.a_depth_stride + row;
-      RECKON_UNROLL
-      for (int r = 0; r < kRows; ++r) tile[k * kRows + r] = from[r];
+  for (int64_t k = 0; k < depth; ++k) {
+    const float* from = a + k * g.a_depth_stride;
+    for (int64_t row = 0; row < n_rows; row += 16) {
+      __builtin_prefetch(from + kTrainingAhead * g.a_depth_stride + row);
     }
-  });
-}
-
-// Sixteen columns of b that lie in rows, as a panel.
-template <class V>
-inline void pack_training_panel(const FloatGemmArgs& g, int64_t k, int64_t depth, int64_t column,
-                                float* to) {
-  const float* from = g.b + column / 16 * g.b_panel_stride + k * g.b_stride;
-  const int64_t left = g.columns - column;
-  for (int64_t i = 0; i < depth; ++i) {
-    const float* row = from + i * g.b_stride;
-    V::store(to + 16 * i, left >= 16 ? V::load(row) : load_n<V>(row, left > 0 ? left : 0));
+    for_row_tiles<V>(n_rows, [&]<int kRows>(int64_t row) {
+      __builtin_memcpy(to + row * depth + k * kRows, from + row, kRows * sizeof(float));
+    });
   }
 }
 
-// One pass: all columns of some rows, some of the depth.
-template <class V, bool kPacked>
-inline void training_pass(const FloatGemmArgs& g, const float* a, float* out, int64_t n_rows,
-                          int64_t k, int64_t depth) {
-  constexpr int kVectors = V::kTrainingVectors;
-  const bool accumulate = g.accumulate || k > 0;
-  const bool b_is_packed = g.b_stride == kPanelColumns;
-  for (int64_t column = 0; column < g.columns; column += 16 * kVectors) {
-    const int64_t left = g.columns - column;
-    const int64_t n_columns = left < 16 * kVectors ? left : 16 * kVectors;
-    TrainingPanels b = {g.b + column / 16 * g.b_panel_stride + k * 16, g.b_panel_stride};
-    if (!b_is_packed) {
-      b = {g.scratch, 16 * depth};
-      RECKON_UNROLL
-      for (int v = 0; v < kVectors; ++v) {
-        if (n_columns <= 16 * v) break;
-        pack_training_panel<V>(g, k, depth, column + 16 * v, g.scratch + v * 16 * depth);
-      }
+// Floats between the packed panels of a pass: not a power of two, so that the same depth of all
+// panels doesn't fall on one set of the cache.
+inline int64_t packed_panel_stride(int64_t depth) { return 16 * depth + 16; }
+
+// Columns of b that lie in rows, as panels.
+template <class V>
+inline void pack_training_panels(const float* b, int64_t stride, int64_t n_columns, int64_t depth,
+                                 float* to) {
+  for (int64_t k = 0; k < depth; ++k) {
+    const float* from = b + k * stride;
+    for (int64_t column = 0; column < n_columns; column += 16) {
+      __builtin_prefetch(from + kTrainingAhead * stride + column);
     }
+    for_sixteens(n_columns, [&](int64_t column, int64_t count) {
+      V::store(to + column / 16 * packed_panel_stride(depth) + 16 * k,
+               load_n<V>(from + column, count));
+    });
+  }
+}
+
+// One pass: some columns of some rows, some of the depth.
+template <class V, bool kPacked>
+inline void training_pass(const FloatGemmArgs& g, const float* a, TrainingPanels b, float* out,
+                          int64_t n_rows, int64_t n_columns, int64_t depth, bool accumulate) {
+  constexpr int kVectors = V::kTrainingVectors;
+  for (int64_t column = 0; column < n_columns; column += 16 * kVectors) {
+    const int64_t left = n_columns - column;
+    const int64_t n = left < 16 * kVectors ? left : 16 * kVectors;
+    const TrainingPanels panels = {b.data + column / 16 * b.panel_stride, b.panel_stride};
     for_row_tiles<V>(n_rows, [&]<int kRows>(int64_t row) {
-      training_tile<V, kRows, kVectors, kPacked>(g, a + row * (kPacked ? depth : g.a_row_stride), b,
-                                                 depth, out + row * g.out_stride + column,
-                                                 n_columns, accumulate);
+      training_tile<V, kRows, kVectors, kPacked>(g, a + row * (kPacked ? depth : g.a_row_stride),
+                                                 panels, depth, out + row * g.out_stride + column,
+                                                 n, accumulate);
     });
   }
 }
 
 template <class V>
 void training_gemm(const FloatGemmArgs& g) noexcept {
-  static_assert(16 * V::kTrainingVectors <= kFloatGemmColumns);
   if (g.depth == 0 && !g.accumulate) {
     for (int64_t i = 0; i < g.rows; ++i) {
       for (int64_t j = 0; j < g.columns; ++j) g.out[i * g.out_stride + j] = 0.0f;
     }
   }
+  const bool b_is_packed = g.b_stride == kPanelColumns;
   for (int64_t k = 0; k < g.depth; k += kFloatGemmDepth) {
     const int64_t depth = g.depth - k < kFloatGemmDepth ? g.depth - k : kFloatGemmDepth;
+    const bool accumulate = g.accumulate || k > 0;
     const float* a = g.a + k * g.a_depth_stride;
-    if (g.a_depth_stride == 1) {
-      training_pass<V, false>(g, a, g.out, g.rows, k, depth);
-      continue;
-    }
-    float* packed = g.scratch + kFloatGemmDepth * kFloatGemmColumns;
-    for (int64_t row = 0; row < g.rows; row += kFloatGemmRows) {
-      const int64_t n_rows = g.rows - row < kFloatGemmRows ? g.rows - row : kFloatGemmRows;
-      pack_training_rows<V>(g, a + row, n_rows, depth, packed);
-      training_pass<V, true>(g, packed, g.out + row * g.out_stride, n_rows, k, depth);
+    const int64_t most_columns = b_is_packed ? g.columns : kFloatGemmColumns;
+    for (int64_t column = 0; column < g.columns; column += most_columns) {
+      const int64_t left = g.columns - column;
+      const int64_t n_columns = left < most_columns ? left : most_columns;
+      const float* from = g.b + column / 16 * g.b_panel_stride + k * g.b_stride;
+      TrainingPanels b = {from, g.b_panel_stride};
+      if (!b_is_packed) {
+        pack_training_panels<V>(from, g.b_stride, n_columns, depth, g.scratch);
+        b = {g.scratch, packed_panel_stride(depth)};
+      }
+      float* out = g.out + column;
+      if (g.a_depth_stride == 1) {
+        training_pass<V, false>(g, a, b, out, g.rows, n_columns, depth, accumulate);
+        continue;
+      }
+      float* packed = g.scratch + kFloatGemmPanels;
+      for (int64_t row = 0; row < g.rows; row += kFloatGemmRows) {
+        const int64_t n_rows = g.rows - row < kFloatGemmRows ? g.rows - row : kFloatGemmRows;
+        pack_training_rows<V>(g, a + row, n_rows, depth, packed);
+        training_pass<V, true>(g, packed, b, out + row * g.out_stride, n_rows, n_columns, depth,
+                               accumulate);
+      }
     }
   }
 }

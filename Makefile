@@ -53,9 +53,8 @@ $(REAL_DIR)/tokenizer_goldens/default.jsonl: tools/tokenizer_goldens.py tools/fe
 	PYTHONPATH=$(REAL_DIR)/python RECKON_REAL_DIR=$(REAL_DIR) python3 tools/tokenizer_goldens.py real
 
 .PHONY: sdk
-sdk: ## unchanged clients of the three APIs against the server, fetched first
-	$(call build_preset,dev)
-	sh tools/run_sdk_tests.sh build/dev/bin/reckon build/sdk
+sdk: build ## unchanged clients of the three APIs against the server, fetched first
+	sh tools/run_sdk_tests.sh build/release/bin/reckon build/sdk
 
 .PHONY: nightly
 nightly: ## the long tests: hours

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""What the server costs, on one model in one run: tokens/s beside the engine's own, one stream beside
-many, /health meanwhile, and how late a token is on the page.
+"""What the server costs, on one model in one run: tokens/s beside the engine's own, one stream
+beside many, /health meanwhile, and how late a token is on the page.
 
 Usage: serve_bench.py --reckon build/release/bin/reckon [-m MODEL] [--streams 16] [--rounds 3]
 
@@ -37,7 +37,6 @@ class Stream(threading.Thread):
 
     def __init__(self, url, n_tokens, seed):
         super().__init__()
-        # -1e3 for the ids that could end it would need the model's; a random model ends seldom.
         body = {"messages": [{"role": "user", "content": f"Question {seed}"}], "stream": True,
                 "max_tokens": n_tokens, "seed": seed, "temperature": 1,
                 "stream_options": {"include_usage": True}}
@@ -67,7 +66,8 @@ def text_of(delta):
 
 
 def streams_speed(url, n_streams, n_tokens):
-    """Tokens/s of all of them together, from the first token of the last to begin on."""
+    """Tokens/s of all of them together from the first token of any to the last of all, with the
+    reading of the others' prompts between; and the engine's own figure for the first of them."""
     streams = [Stream(url, n_tokens, seed) for seed in range(n_streams)]
     for stream in streams:
         stream.start()
@@ -116,7 +116,7 @@ def spread(values):
 
 def measure(arguments, model, url):
     rounds = {"engine": [], "inside": [], "one": [], "many": []}
-    health = Health(url)
+    health_ms = []
     streams_speed(url, 1, 8)
     for _ in range(arguments.rounds):
         rounds["engine"].append(engine_speed(arguments.reckon, model, arguments.tokens))
@@ -128,7 +128,7 @@ def measure(arguments, model, url):
         rounds["many"].append(streams_speed(url, arguments.streams, arguments.tokens)[0])
         watch.over.set()
         watch.join()
-        health.ms += watch.ms
+        health_ms += watch.ms
     one = statistics.median(rounds["one"])
     added = [(1 - a / b) * 100 for a, b in zip(rounds["one"], rounds["inside"])]
     print("| what | figure | wanted |\n|---|---|---|")
@@ -138,8 +138,8 @@ def measure(arguments, model, url):
     print(f"| one stream / engine alone | {one / statistics.median(rounds['engine']):.2f} | >= 0.97 |")
     print(f"| {arguments.streams} streams together, tokens/s | {spread(rounds['many'])} | |")
     print(f"| {arguments.streams} streams / one | {statistics.median(rounds['many']) / one:.2f} | >= 4 |")
-    print(f"| /health meanwhile, ms: median, p99 of {len(health.ms)} | "
-          f"{quantile(health.ms, 0.5):.1f}, {quantile(health.ms, 0.99):.1f} | p99 <= 200 |")
+    print(f"| /health meanwhile, ms: median, p99 of {len(health_ms)} | "
+          f"{quantile(health_ms, 0.5):.1f}, {quantile(health_ms, 0.99):.1f} | p99 <= 200 |")
     delay = page_delay(url)
     if delay is not None:
         print(f"| a token on the page after leaving the server, ms: median, p95 of {delay['n']} | "

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Unchanged clients against the server: Python's and JavaScript's openai, anthropic and ollama,
 # LangChain, and schemathesis on the published OpenAPI document. Fetched into FOLDER when missing.
+# MODEL: the one that is part of the program, unless a name or a file is given.
 #
 #   sh tools/run_sdk_tests.sh RECKON FOLDER [MODEL]
 set -eu
@@ -8,7 +9,7 @@ cd "$(dirname "$0")/.."
 reckon=$(realpath "$1")
 mkdir -p "$2"
 folder=$(realpath "$2")
-model=${3:-$folder/tiny.gguf}
+model=${3:-reckon-small}
 
 if [ ! -e "$folder/python.done" ]; then
   python3 -m pip install --quiet --root-user-action ignore --target "$folder/python" --upgrade \
@@ -19,7 +20,6 @@ if [ ! -e "$folder/node_modules/openai" ]; then
   (cd "$folder" && npm install --silent --no-audit --no-fund --ignore-scripts \
     openai ollama @anthropic-ai/sdk)
 fi
-[ -e "$model" ] || "$reckon" synth tiny-qwen --type f32 -o "$model"
 
 PYTHONPATH=$folder/python python3 tests/server/sdk/sdk_test.py "$reckon" "$model"
 

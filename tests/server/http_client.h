@@ -94,13 +94,13 @@ struct Reply {
   bool has(std::string_view words) const { return body.find(words) != std::string::npos; }
 };
 
-// Reads one reply from the connection.
-inline Reply read_reply(Socket& socket, bool head_only = false) {
+// Reads one reply from the connection; what is there when nothing comes for timeout_ms.
+inline Reply read_reply(Socket& socket, bool head_only = false, int timeout_ms = 10'000) {
   Reply reply;
   std::string data;
   size_t end = std::string::npos;
   while ((end = data.find("\r\n\r\n")) == std::string::npos) {
-    const std::string bytes = socket.receive();
+    const std::string bytes = socket.receive(timeout_ms);
     if (bytes.empty()) return reply;
     data += bytes;
   }
@@ -146,7 +146,7 @@ inline Reply read_reply(Socket& socket, bool head_only = false) {
         }
       }
     }
-    const std::string bytes = socket.receive();
+    const std::string bytes = socket.receive(timeout_ms);
     if (bytes.empty()) {
       reply.body = data;
       reply.whole = length.empty() && !chunked;

@@ -1,7 +1,6 @@
 """Unchanged Python clients against the server: openai, anthropic, ollama, LangChain.
 
-Usage: sdk_test.py RECKON [MODEL]; without MODEL a tiny one of random weights, which can only be
-asked to keep a format, not to be right.
+Usage: sdk_test.py RECKON MODEL; whatever the model, it is asked to keep a format, not to be right.
 """
 
 import json
@@ -21,7 +20,7 @@ from langchain_ollama import ChatOllama
 from langchain_openai import ChatOpenAI
 
 RECKON = sys.argv[1]
-MODEL = sys.argv[2] if len(sys.argv) > 2 else None
+MODEL = sys.argv[2]
 QUESTION = [{"role": "user", "content": "What is 2 + 2?"}]
 TOOL = {"type": "function",
         "function": {"name": "get_weather", "description": "The weather of a city",
@@ -41,16 +40,12 @@ class Sdk(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.folder = tempfile.TemporaryDirectory()
-        model = MODEL or str(pathlib.Path(cls.folder.name, "tiny.gguf"))
-        if MODEL is None:
-            subprocess.run([RECKON, "synth", "tiny-qwen", "--type", "f32", "-o", model], check=True,
-                           capture_output=True)
         environment = dict(os.environ, RECKON_MODELS=str(pathlib.Path(cls.folder.name, "models")))
         cls.server = subprocess.Popen(
-            [RECKON, "serve", "-m", model, "--port", "0", "--ctx", "2048"], env=environment,
+            [RECKON, "serve", "-m", MODEL, "--port", "0", "--ctx", "2048"], env=environment,
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         cls.url = re.search(r"http://\S+", cls.server.stdout.readline()).group(0)
-        cls.model = pathlib.Path(model).stem
+        cls.model = pathlib.Path(MODEL).stem
         cls.openai = openai.OpenAI(base_url=cls.url + "/v1", api_key="none", max_retries=0)
         cls.anthropic = anthropic.Anthropic(base_url=cls.url, api_key="none", max_retries=0)
         cls.ollama = ollama.Client(host=cls.url)

@@ -274,8 +274,8 @@ class Recipe {
   Status make_small() {
     RECKON_RETURN_IF_ERROR(init("small.init.gguf", scale_.small));
     RECKON_RETURN_IF_ERROR(right_answers("second", "teacher.jsonl"));
-    RECKON_RETURN_IF_ERROR(
-        sft("small_start", "small.init.gguf", {"train.jsonl"}, scale_.small_start_steps, kStartRate));
+    RECKON_RETURN_IF_ERROR(sft("small_start", "small.init.gguf", {"train.jsonl"},
+                               scale_.small_start_steps, kStartRate));
     RECKON_RETURN_IF_ERROR(grpo("small_grpo", "small_start.gguf", scale_.small_grpo_steps));
     return sft("small_distilled", "small_start.gguf", {"teacher.jsonl"}, scale_.distillation_steps,
                1e-3);

@@ -95,8 +95,8 @@ void add_serve_command(Program& program) {
   command
       ->add_option("-m,--model", options->models,
                    "Model by name or file; the first is loaded at once and answers requests that "
-                   "name none (default: reckon-small, which is part of the program). All models of the "
-                   "store are served beside it")
+                   "name none (default: reckon-small, which is part of the program). All models of "
+                   "the store are served beside it")
       ->type_name("MODEL");
   command
       ->add_option("--host", options->host,

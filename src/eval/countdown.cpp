@@ -1,7 +1,7 @@
-// Ways of trying, likeliest first, on the numbers sorted. All plus and minus: with S the sum of all,
-// the signs that reach t take away numbers that sum to (S - t) / 2. Then one product or quotient of
-// two numbers with plus and minus around it; the target, or what lies beside it, as a product or a
-// quotient; two pairs; three factors.
+// Ways of trying, likeliest first, on the numbers sorted. All plus and minus: with S the sum of
+// all, the signs that reach t take away numbers that sum to (S - t) / 2. Then one product or
+// quotient of two numbers with plus and minus around it; the target, or what lies beside it, as a
+// product or a quotient; two pairs; three factors.
 #include "eval/countdown.h"
 
 #include <fmt/format.h>

@@ -197,9 +197,8 @@ CpuDecoder::CpuDecoder(std::shared_ptr<const Model> model, const CpuDecoderOptio
             .context_length = config.context_length,
             .max_batch_tokens = options.max_batch_tokens};
   places_.reserve(static_cast<size_t>(options.max_batch_tokens));
-  scratch_ =
-      std::make_unique<Scratch>(ScratchPlan(config, model_->adapter_rank(),
-                                            options.max_batch_tokens, options.n_threads));
+  scratch_ = std::make_unique<Scratch>(
+      ScratchPlan(config, model_->adapter_rank(), options.max_batch_tokens, options.n_threads));
 }
 
 CpuDecoder::~CpuDecoder() = default;

@@ -26,7 +26,7 @@ struct CpuDecoderOptions {
   const kernels::KernelTable* kernels = nullptr;
 };
 
-// Bytes of working memory a decoder takes beside weights and KV pages. adapter_rank: as the model's.
+// Bytes of working memory a decoder takes beside weights and KV pages. adapter_rank: the model's.
 int64_t cpu_decoder_scratch_bytes(const ModelConfig& config, int64_t adapter_rank,
                                   int64_t max_batch_tokens, int n_threads);
 

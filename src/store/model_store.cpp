@@ -210,12 +210,12 @@ Result<ModelStore::Listing> ModelStore::list() const try {
   if (const std::span<const std::byte> bytes = bundled_model(); !bytes.empty()) {
     static const std::string sha256 =
         sha256_of({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
-    listing.models.push_back({.name = std::string(kBundledModel),
-                              .origin = ModelOrigin::kBundled,
-                              .source = std::string(kBundledModelPath),
-                              .files = {{.path = std::string(kBundledModelPath),
-                                         .bytes = bytes.size(),
-                                         .sha256 = sha256}}});
+    listing.models.push_back(
+        {.name = std::string(kBundledModel),
+         .origin = ModelOrigin::kBundled,
+         .source = std::string(kBundledModelPath),
+         .files = {
+             {.path = std::string(kBundledModelPath), .bytes = bytes.size(), .sha256 = sha256}}});
   }
   std::stable_sort(listing.models.begin(), listing.models.end(),
                    [](const StoredModel& a, const StoredModel& b) { return a.name < b.name; });

@@ -1,6 +1,7 @@
-// The models on this machine by name: those that reckon pulled, those that Ollama, LM Studio and the
-// Hugging Face cache already hold, which are used where they lie, and the one in the program. Pulling, checking,
-// removing and naming them. What a folder of the store looks like stands in docs/store.md.
+// The models on this machine by name: those that reckon pulled, those that Ollama, LM Studio and
+// the Hugging Face cache already hold, which are used where they lie, and the one in the program.
+// Pulling, checking, removing and naming them. What a folder of the store looks like stands in
+// docs/store.md.
 #pragma once
 
 #include <cstdint>

@@ -155,7 +155,7 @@ TEST_P(Lora, MergedComputesWhatTheAdapterComputes) {
   EXPECT_LT(std::fabs(loss(**dense) - adapted), 0.1 * std::fabs(base - adapted));
 }
 
-// The engine with its quantised activations beside the trainer in float32, several adapters at once.
+// The engine with quantised activations beside the trainer in float32, several adapters at once.
 TEST_P(Lora, TheEngineComputesWhatWasTrained) {
   fill_adapters();
   const double trained = loss(*store_);

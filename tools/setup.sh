@@ -51,16 +51,8 @@ install_packages() {
   for package in $1; do
     is_installed "$package" || wanted="$wanted $package"
   done
-  case "$1" in
-    *dpkg-dev*)
-      # Where npm comes with a Node.js of another origin, the distribution's package would conflict.
-      command -v npm >/dev/null || wanted="$wanted npm"
-      # Ubuntu's Chromium is a snap, which containers can't install: there the page is not tested.
-      if ! command -v chromium >/dev/null && grep -q '^ID=debian' /etc/os-release; then
-        wanted="$wanted chromium"
-      fi
-      ;;
-  esac
+  # Where npm comes with a Node.js of another origin, the distribution's package would conflict.
+  case "$1" in *dpkg-dev*) command -v npm >/dev/null || wanted="$wanted npm" ;; esac
   has_boost=0
   if [ -e /usr/include/boost/json.hpp ]; then has_boost=1; fi
   if [ -z "$wanted" ] && [ "$has_boost" = 1 ]; then

@@ -27,7 +27,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 def engine_speed(reckon, model, n_tokens):
     """Tokens/s of decoding one sequence without a server."""
-    done = subprocess.run([reckon, "bench", "-m", model, "--prefill", "16", "--decode", str(n_tokens),
+    done = subprocess.run([reckon, "bench", "-m", model, "--prefill", "16",
+                           "--decode", str(n_tokens),
                            "--batch", "1", "--json"], check=True, capture_output=True, text=True)
     return json.loads(done.stdout)["decode_tok_s"]
 
@@ -40,7 +41,8 @@ class Stream(threading.Thread):
         body = {"messages": [{"role": "user", "content": f"Question {seed}"}], "stream": True,
                 "max_tokens": n_tokens, "seed": seed, "temperature": 1,
                 "stream_options": {"include_usage": True}}
-        self.request = urllib.request.Request(f"{url}/v1/chat/completions", json.dumps(body).encode(),
+        self.request = urllib.request.Request(f"{url}/v1/chat/completions",
+                                              json.dumps(body).encode(),
                                               {"Content-Type": "application/json"})
         self.first = self.last = 0.0
         self.tokens = 0
@@ -102,7 +104,8 @@ def page_delay(url):
     """Median and 95 % of the ms from a chunk's leaving the server to its text on the page."""
     if shutil.which("node") is None or not (ROOT / "web/node_modules").exists():
         return None
-    done = subprocess.run(["node", ROOT / "bench/page_delay.mjs", url], capture_output=True, text=True,
+    done = subprocess.run(["node", ROOT / "bench/page_delay.mjs", url],
+                          capture_output=True, text=True,
                           check=False, timeout=900)
     if done.returncode != 0:
         print(done.stderr, file=sys.stderr)
@@ -135,9 +138,11 @@ def measure(arguments, model, url):
     print(f"| engine alone (`reckon bench`), tokens/s | {spread(rounds['engine'])} | |")
     print(f"| one stream, tokens/s | {spread(rounds['one'])} | |")
     print(f"| the server adds to its engine's own time, % | {spread(added)} | <= 3 |")
-    print(f"| one stream / engine alone | {one / statistics.median(rounds['engine']):.2f} | >= 0.97 |")
+    alone = statistics.median(rounds['engine'])
+    print(f"| one stream / engine alone | {one / alone:.2f} | >= 0.97 |")
     print(f"| {arguments.streams} streams together, tokens/s | {spread(rounds['many'])} | |")
-    print(f"| {arguments.streams} streams / one | {statistics.median(rounds['many']) / one:.2f} | >= 4 |")
+    many = statistics.median(rounds['many'])
+    print(f"| {arguments.streams} streams / one | {many / one:.2f} | >= 4 |")
     print(f"| /health meanwhile, ms: median, p99 of {len(health_ms)} | "
           f"{quantile(health_ms, 0.5):.1f}, {quantile(health_ms, 0.99):.1f} | p99 <= 200 |")
     delay = page_delay(url)

@@ -6,9 +6,11 @@
 
 #include <algorithm>
 #include <atomic>
+#include <charconv>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -26,7 +28,9 @@ using Clock = std::chrono::steady_clock;
 
 double load_seconds() {
   const char* text = std::getenv("RECKON_LOAD_SECONDS");
-  return text == nullptr ? 2 : std::atof(text);
+  double seconds = 2;
+  if (text != nullptr) std::from_chars(text, text + std::strlen(text), seconds);
+  return seconds;
 }
 bool judges_times() { return load_seconds() >= 600; }
 

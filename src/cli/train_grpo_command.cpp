@@ -230,6 +230,9 @@ void add_numbers(CLI::App& command, GrpoCommandOptions& o) {
 void add_grpo_stage(Program& program, CLI::App& train) {
   auto o = std::make_shared<GrpoCommandOptions>();
   o->adamw.weight_decay = 0;
+  // Adam's first step moves every weight by the whole rate, noise or not: at full rate it can undo
+  // a cold start (docs/training.md).
+  o->warmup_steps = 10;
   CLI::App* command = add_stage(program, train, "grpo", "Reinforce answers that a rule rewards", o,
                                 run_grpo_command);
   add_files(*command, *o);

@@ -172,6 +172,7 @@ class GrpoRun {
   }
 
   Status begin_or_resume() {
+    remove_abandoned_writes(o_.out);
     state_.fingerprint = fingerprint();
     state_.best_figure = -std::numeric_limits<double>::infinity();
     if (o_.resume && std::filesystem::exists(checkpoint_path())) {

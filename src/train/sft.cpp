@@ -191,6 +191,7 @@ class SftRun {
   }
 
   Status begin_or_resume() {
+    remove_abandoned_writes(options_.out);
     state_.fingerprint = fingerprint();
     state_.best_figure = std::numeric_limits<double>::infinity();
     if (options_.resume && std::filesystem::exists(checkpoint_path())) {

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <string>
@@ -116,6 +117,32 @@ TEST_F(Grpo, SameFileWhateverIsComputedAtOnceAndAfterAStop) {
   ASSERT_TRUE(run_grpo(o, variety, {}).ok());
   EXPECT_EQ(bytes("a.gguf"), bytes("b.gguf"));
   EXPECT_NE(bytes("a.gguf"), "");
+}
+
+// The share of the answer's bytes that are small letters: a random model's is about a tenth.
+Result<double> small_letters(const RewardInput& input) {
+  const std::string text = std::string(input.thought) + std::string(input.answer);
+  const auto n = std::ranges::count_if(text, [](char c) { return c >= 'a' && c <= 'z'; });
+  return text.empty() ? 0.0 : static_cast<double>(n) / static_cast<double>(text.size());
+}
+
+TEST_F(Grpo, TheRewardRises) {
+  for (const int64_t updates : {1, 2}) {
+    GrpoOptions o = options("rises.gguf");
+    o.n_steps = 30;
+    o.group = 8;
+    o.updates = updates;
+    o.warmup_steps = 3;
+    o.checkpoint_every = 100;
+    std::vector<double> rewards;
+    const auto result = run_grpo(o, small_letters, {.progress = [&](const GrpoStep& s) {
+                                   rewards.push_back(s.reward);
+                                   return true;
+                                 }});
+    ASSERT_TRUE(result.ok()) << result.error().message;
+    EXPECT_LT(rewards.front(), 0.3);
+    EXPECT_GT(rewards.back(), 0.7) << updates;
+  }
 }
 
 TEST_F(Grpo, EveryVariantRuns) {

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -198,6 +199,31 @@ TEST_F(Sft, DivergenceStopsWithItsNumbers) {
   EXPECT_EQ(error.kind, ErrorKind::kFailed);
   EXPECT_NE(error.message.find("diverged"), std::string::npos) << error.message;
   EXPECT_FALSE(std::filesystem::exists(path("x.gguf")));
+}
+
+TEST_F(Sft, ABaseWithWeightsThatAreNoNumbersIsRefused) {
+  std::string base = bytes("base.gguf");
+  std::fill(base.end() - 400, base.end(), '\xff');  // the last tensor's
+  write("nan.gguf", base);
+  SftOptions o = options("x.gguf");
+  o.base = path("nan.gguf");
+  const Error error = error_of(o);
+  EXPECT_EQ(error.kind, ErrorKind::kBadFile);
+  EXPECT_NE(error.message.find("expected a finite number"), std::string::npos) << error.message;
+}
+
+TEST_F(Sft, WhatAKilledWriterLeftIsRemovedAndARunningOnesStays) {
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(0);
+  ::waitpid(child, nullptr, 0);
+  const std::string dead = "x.gguf.checkpoint.tmp-" + std::to_string(child) + "-0";
+  const std::string alive = "x.gguf.tmp-" + std::to_string(::getpid()) + "-7";
+  for (const std::string& name : {dead, alive}) write(name, "half");
+  write("x.gguf.tmp-notes", "mine");
+  ASSERT_TRUE(run_sft(options("x.gguf"), {}).ok());
+  EXPECT_FALSE(std::filesystem::exists(path(dead)));
+  EXPECT_TRUE(std::filesystem::exists(path(alive)));
+  EXPECT_TRUE(std::filesystem::exists(path("x.gguf.tmp-notes")));
 }
 
 TEST_F(Sft, EarlyStopKeepsTheBest) {

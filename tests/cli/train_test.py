@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+"""reckon train from the outside: kill -9 at random moments and a full disk end in exact resumption,
+a lockfile reruns to the same file, also for a run that was made of parts.
+
+Usage: train_test.py RECKON [--preload LIBRARY] [--long] [TEST...]     (--long: 100 kills)
+"""
+
+import hashlib
+import json
+import random
+import sys
+import time
+
+PRELOAD = ""
+if "--preload" in sys.argv:
+    at = sys.argv.index("--preload")
+    PRELOAD = sys.argv[at + 1]
+    del sys.argv[at:at + 2]
+LONG = "--long" in sys.argv
+if LONG:
+    sys.argv.remove("--long")
+
+import harness  # noqa: E402  (takes the program from the arguments)
+
+N_KILLS = 100 if LONG else 4
+
+
+class Train(harness.Tests):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.data = cls.folder / "data.jsonl"
+        with open(cls.data, "w", encoding="utf-8") as out:
+            for i in range(80):
+                out.write(json.dumps({"messages": [
+                    {"role": "user", "content": f"{i} + 1?"},
+                    {"role": "assistant", "content": str(i + 1)}]}) + "\n")
+        cls.problems = cls.folder / "problems.jsonl"
+        with open(cls.problems, "w", encoding="utf-8") as out:
+            for i in range(9):
+                out.write(json.dumps({"question": f"{i} + 1?", "answer": i + 1}) + "\n")
+
+    def sft(self, out, *more):
+        return ("train", "sft", "-m", self.model, "--data", self.data, "-o", self.folder / out,
+                "--steps", 30, "--batch-tokens", 128, "--save-every", 1, "--threads", 2, *more)
+
+    def grpo(self, out, *more):
+        return ("train", "grpo", "-m", self.model, "--data", self.problems, "--reward", "length",
+                "-o", self.folder / out, "--steps", 6, "--questions", 2, "--group", 4,
+                "--max-tokens", 8, "--save-every", 1, "--threads", 2, *more)
+
+    def hash_of(self, name):
+        return hashlib.sha256((self.folder / name).read_bytes()).hexdigest()
+
+    def lock_of(self, name):
+        return json.loads((self.folder / (name + ".lock.json")).read_text(encoding="utf-8"))
+
+    def forget(self, name):
+        for path in self.folder.glob(name + "*"):
+            path.unlink()
+
+    def assert_nothing_left(self, name):
+        left = {path.name for path in self.folder.glob(name + "*")}
+        self.assertLessEqual(left, {name, *(name + end for end in (
+            ".csv", ".svg", ".lock.json", ".samples.txt"))})
+
+    def kill_at_random(self, command, n_kills):
+        """Kills a run again and again until it has got through between two kills; whether it went
+        on from a checkpoint after one of them."""
+        start = time.monotonic()
+        self.expect(0, *command("whole.gguf"))
+        whole_s = time.monotonic() - start
+        random.seed(n_kills)
+        resumed = 0
+        killed = 0
+        while killed < n_kills:
+            self.forget("cut.gguf")
+            while killed < n_kills:
+                process = self.start(*command("cut.gguf", "--resume"))
+                time.sleep(random.uniform(0, whole_s))
+                ended = process.poll() is not None
+                process.kill()
+                process.wait()
+                if ended:
+                    break
+                killed += 1
+            self.expect(0, *command("cut.gguf", "--resume"))
+            self.assertEqual(self.hash_of("cut.gguf"), self.hash_of("whole.gguf"))
+            self.assert_nothing_left("cut.gguf")
+            resumed += len(self.lock_of("cut.gguf")["resumed_from"])
+        print(f"killed {killed} times, went on from a checkpoint {resumed} times")
+
+    def test_kill(self):
+        self.kill_at_random(self.sft, N_KILLS)
+
+    def test_kill_grpo(self):
+        self.kill_at_random(self.grpo, N_KILLS // 2)
+
+    def test_a_run_of_parts_is_rerun_to_the_same_hash(self):
+        for command in (self.sft, self.grpo):
+            self.forget("parts.gguf")
+            checkpoint = self.folder / "parts.gguf.checkpoint"
+            for _ in range(2):
+                process = self.start(*command("parts.gguf", "--resume"))
+                before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+                end = time.monotonic() + 60
+                while not checkpoint.exists() or checkpoint.stat().st_mtime_ns == before:
+                    self.assertLess(time.monotonic(), end)
+                    time.sleep(0.002)
+                process.kill()
+                process.wait()
+            self.expect(0, *command("parts.gguf", "--resume"))
+            lock = self.lock_of("parts.gguf")
+            self.assertEqual(len(lock["resumed_from"]), 2)
+            self.assertEqual(lock["out_sha256"], self.hash_of("parts.gguf"))
+            again = self.expect(0, "train", "rerun", self.folder / "parts.gguf.lock.json",
+                                "-o", self.folder / "again.gguf")
+            self.assertIn(b"the same file", again.stdout)
+            self.assertEqual(self.hash_of("again.gguf"), self.hash_of("parts.gguf"))
+
+    def test_other_data_is_no_rerun(self):
+        self.expect(0, *self.sft("x.gguf"))
+        lock = self.lock_of("x.gguf")
+        lock["inputs"][1]["sha256"] = "0" * 64
+        path = self.folder / "x.gguf.lock.json"
+        path.write_text(json.dumps(lock), encoding="utf-8")
+        self.expect_error(1, "data.jsonl: expected SHA-256 0000", "train", "rerun", path,
+                          "-o", self.folder / "again.gguf")
+
+    def test_full_disk(self):
+        """ENOSPC at write after write: an error that says so, and the next try ends right."""
+        if not PRELOAD:
+            return
+        self.expect(0, *self.sft("whole.gguf"))
+        fired = self.folder / "fired"
+        failed = 0
+        for n in range(1, 400, 1 if LONG else 29):
+            fired.unlink(missing_ok=True)
+            self.forget("full.gguf")
+            run = self.run_reckon(*self.sft("full.gguf"), env={
+                "LD_PRELOAD": PRELOAD, "RECKON_FAULT": f"write:{n}",
+                "RECKON_FAULT_FIRED": str(fired)})
+            if not fired.exists():
+                break
+            if run.returncode == 0:
+                continue  # a line of progress was lost
+            failed += 1
+            self.assertEqual(run.returncode, 1, run.stderr)
+            self.assertIn(b"No space left on device", run.stderr)
+            self.expect(0, *self.sft("full.gguf", "--resume"))
+            self.assertEqual(self.hash_of("full.gguf"), self.hash_of("whole.gguf"))
+            self.assert_nothing_left("full.gguf")
+        self.assertGreater(failed, 3)
+
+
+if __name__ == "__main__":
+    harness.main()

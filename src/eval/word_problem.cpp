@@ -195,7 +195,6 @@ void draw_adjuncts(Random& random, Slots& slots) {
 void draw_more_words(Random& random, Slots& slots) {
   draw_subject(random, slots["N"], slots["S"], slots["R"]);
   draw_subject(random, slots["M"], slots["S2"], slots["R2"]);
-  slots["s"] = slots["R"];
   // S2 stands within sentences.
   if (slots["S2"].starts_with("A ")) slots["S2"][0] = 'a';
   if (slots["S2"].starts_with("The ")) slots["S2"][0] = 't';

@@ -109,6 +109,15 @@ std::vector<float> decoded(TensorType type, const std::byte* data, int64_t rows,
   return values;
 }
 
+// A tensor that is left over would be ignored in silence.
+Status check_all_taken(size_t n_taken, size_t n_tensors, const std::string& path) {
+  if (n_taken == n_tensors) return {};
+  return bad_file(
+      fmt::format("{}: expected adapters of this model's matrices alone, found {} of "
+                  "{} tensors to be such",
+                  path, n_taken, n_tensors));
+}
+
 Result<Adapter> read_gguf(const std::string& path, const ModelConfig& config) {
   RECKON_ASSIGN(const std::shared_ptr<const GgufFile> file, GgufFile::open(path));
   Adapter adapter;
@@ -142,12 +151,7 @@ Result<Adapter> read_gguf(const std::string& path, const ModelConfig& config) {
                  b->dims[1], b->dims[0]));
     adapter.matrices.push_back(std::move(matrix));
   }
-  if (n_taken != file->tensors().size()) {
-    return bad_file(
-        fmt::format("{}: expected adapters of this model's matrices alone, found {} of "
-                    "{} tensors to be such",
-                    path, n_taken, file->tensors().size()));
-  }
+  RECKON_RETURN_IF_ERROR(check_all_taken(n_taken, file->tensors().size(), path));
   return adapter;
 }
 
@@ -209,12 +213,7 @@ Result<Adapter> read_peft(const std::string& folder, const ModelConfig& config) 
     }
     adapter.matrices.push_back(std::move(matrix));
   }
-  if (n_taken != file->tensors().size()) {
-    return bad_file(
-        fmt::format("{}: expected adapters of this model's matrices alone, found {} of "
-                    "{} tensors to be such",
-                    path, n_taken, file->tensors().size()));
-  }
+  RECKON_RETURN_IF_ERROR(check_all_taken(n_taken, file->tensors().size(), path));
   return adapter;
 }
 

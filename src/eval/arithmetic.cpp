@@ -160,24 +160,24 @@ std::string fraction_text(int64_t numerator, int64_t denominator) {
                           : fmt::format("{}/{}", numerator, denominator);
 }
 
-// Divides both by their greatest common divisor, found by Euclid's remainders ("98 42 14 0 by 14:
-// 7/3"), and returns the fraction in lowest terms.
+// Divides both by their greatest common divisor, found by Euclid's algorithm ("98-84=14 42-42=0 by
+// 14: 42/14=3 98/14=7"), and returns the fraction in lowest terms.
 std::string reduce(Scratchpad& work, int64_t numerator, int64_t denominator) {
   if (numerator == 0) return "0";
   int64_t a = std::max(numerator, denominator);
   int64_t b = std::min(numerator, denominator);
-  std::string remainders = fmt::format("{} {}", a, b);
+  std::string steps;
   while (b > 1) {
+    steps += fmt::format("{}{}-{}={}", steps.empty() ? "" : " ", a, a / b * b, a % b);
     a = std::exchange(b, a % b);
-    remainders += fmt::format(" {}", b);
   }
-  if (b == 1) {
-    work.line(remainders);
-    return fraction_text(numerator, denominator);
+  if (b == 0) {
+    steps += fmt::format(" by {}: {}/{}={} {}/{}={}", a, numerator, a, numerator / a, denominator,
+                         a, denominator / a);
+    numerator /= a;
+    denominator /= a;
   }
-  numerator /= a;
-  denominator /= a;
-  work.line(fmt::format("{} by {}: {}/{}", remainders, a, numerator, denominator));
+  if (!steps.empty()) work.line(steps);
   return fraction_text(numerator, denominator);
 }
 

@@ -1,7 +1,8 @@
-// Ways of trying, likeliest first, on the numbers sorted. All plus and minus: with S the sum of
-// all, the signs that reach t take away numbers that sum to (S - t) / 2. Then one product or
-// quotient of two numbers with plus and minus around it; the target, or what lies beside it, as a
-// product or a quotient; two pairs; three factors.
+// One fixed order of trying on the numbers sorted, in which every step can be told from what stands
+// beside it: all plus and minus (with S the sum of all, the signs that reach t take away numbers
+// that sum to (S - t) / 2); a table of the products and quotients of two numbers, each with plus
+// and minus around it; then the target, and the target with one number added or taken away, as a
+// product or a quotient of what the others make.
 #include "eval/countdown.h"
 
 #include <fmt/format.h>
@@ -18,7 +19,6 @@ namespace {
 // Products above this are not tried: what is added or taken away is below it.
 constexpr int64_t kLargestProduct = 200;
 constexpr int64_t kLargestFactor = 12;
-constexpr int64_t kLargestNumber = 99;
 
 // A number, or an expression that stands for one.
 struct Term {
@@ -69,8 +69,7 @@ Terms without(const Terms& terms, size_t i, size_t j) {
 
 class Search {
  public:
-  Search(const std::vector<int64_t>& numbers, int64_t target, int max_tries)
-      : target_(target), max_tries_(max_tries) {
+  Search(const std::vector<int64_t>& numbers, int64_t target) : target_(target) {
     for (const int64_t number : numbers) {
       numbers_.push_back({.value = number, .text = std::to_string(number), .is_sum = false});
     }
@@ -80,205 +79,207 @@ class Search {
   std::optional<CountdownWork> run() {
     for (const Term& number : numbers_) text_ += number.text + " ";
     text_.back() = '\n';
-    text_ += plus_minus(numbers_, target_);
-    if (!found_) text_ += "\nwait";
-    if (!found_) one_product();
-    if (!found_) as_product(numbers_, target_, std::to_string(target_));
-    if (!found_ && numbers_.size() == 4) beside_a_product();
-    if (!found_ && numbers_.size() == 4) two_pairs();
-    if (!found_ && numbers_.size() == 4) two_products();
-    if (!found_ && numbers_.size() == 4) three_factors();
-    if (!found_ || n_tries_ > max_tries_) return std::nullopt;
-    return CountdownWork{.thought = text_, .expression = found_->text};
+    plus_minus(numbers_, target_);
+    if (!found_) {
+      text_ += "\nwait\n";
+      write_table();
+    }
+    for (size_t i = 0; i < table_.size() && !found_; ++i) around(table_[i]);
+    if (!found_) {
+      text_ += fmt::format("\n{}:", target_);
+      as_product(numbers_, target_);
+    }
+    for (size_t i = 0; i < numbers_.size() && !found_ && numbers_.size() == 4; ++i) {
+      beside(numbers_[i], without(numbers_, i, i), false);
+      if (!found_) beside(numbers_[i], without(numbers_, i, i), true);
+    }
+    if (!found_) return std::nullopt;
+    return CountdownWork{.thought = text_ + " yes", .expression = found_->text};
   }
 
  private:
-  // A line; what was found by it ends the search.
-  void attempt(const std::string& line) {
-    if (!found_) ++n_tries_;
-    text_ += "\n" + line;
-  }
+  // A product or quotient of two of the numbers, what it looks like, and the numbers left.
+  struct Entry {
+    Term term;
+    std::string shown;
+    Terms rest;
+  };
 
-  // "25+7=32+3=35 35-15=20 10 no 25 yes": signs that make the terms the goal, then found_ is set.
-  std::string plus_minus(const Terms& terms, int64_t goal) {
+  // "25+7=32+3=35 35-15=20 10 no 25": signs that make the terms the goal. Sets found_, or ends in
+  // what rules them out.
+  void plus_minus(const Terms& terms, int64_t goal) {
     if (terms.size() == 2) return pair(terms, goal);
-    std::string line = std::to_string(terms[0].value);
+    text_ += std::to_string(terms[0].value);
     int64_t sum = terms[0].value;
     for (size_t i = 1; i < terms.size(); ++i) {
       sum += terms[i].value;
-      line += fmt::format("+{}={}", terms[i].value, sum);
+      text_ += fmt::format("+{}={}", terms[i].value, sum);
     }
-    if (sum == goal) return finish(line, terms, std::vector<bool>(terms.size(), false));
-    if (sum < goal) return line + " low";
-    line += fmt::format(" {}-{}={}", sum, goal, sum - goal);
-    if ((sum - goal) % 2 != 0) return line + " odd";
-    return half(line, terms, (sum - goal) / 2, goal);
+    std::vector<bool> minus(terms.size(), false);
+    if (sum == goal) return finish(terms, minus);
+    if (sum < goal) {
+      text_ += " low";
+      return;
+    }
+    text_ += fmt::format(" {}-{}={}", sum, goal, sum - goal);
+    if ((sum - goal) % 2 != 0) {
+      text_ += " odd";
+      return;
+    }
+    half(terms, (sum - goal) / 2, goal);
   }
 
-  std::string half(std::string line, const Terms& terms, int64_t half, int64_t goal) {
+  // Numbers to take away that sum to half: one, all but one, two.
+  void half(const Terms& terms, int64_t half, int64_t goal) {
     std::vector<bool> minus(terms.size(), false);
-    line += fmt::format(" {}", half);
+    text_ += fmt::format(" {}", half);
     for (size_t i = 0; i < terms.size(); ++i) {
       if (terms[i].value != half) continue;
       minus[i] = true;
-      return finish(line, terms, minus);
+      return finish(terms, minus);
     }
-    line += " no";
-    if (goal + half <= kLargestProduct) {
-      line += fmt::format(" {}", goal + half);
-      for (size_t i = 0; i < terms.size(); ++i) {
-        if (terms[i].value != goal + half) continue;
-        minus.assign(terms.size(), true);
-        minus[i] = false;
-        return finish(line, terms, minus);
-      }
-      line += " no";
-    }
-    if (terms.size() < 4) return line;
-    for (size_t i = 0; i + 1 < terms.size(); ++i) {
-      if (terms[i].value >= half) continue;
-      line += fmt::format(" {}+{}", terms[i].value, half - terms[i].value);
-      for (size_t j = i + 1; j < terms.size(); ++j) {
-        if (terms[i].value + terms[j].value != half) continue;
-        minus[i] = minus[j] = true;
-        return finish(line, terms, minus);
-      }
-      line += " no";
-    }
-    return line;
-  }
-
-  // "25+7=32 25-7=18 yes".
-  std::string pair(const Terms& terms, int64_t goal) {
-    const bool swaps = terms[0].value < terms[1].value;
-    const Terms ordered = {terms[swaps ? 1 : 0], terms[swaps ? 0 : 1]};
-    const int64_t a = ordered[0].value;
-    const int64_t b = ordered[1].value;
-    std::string line = fmt::format("{}+{}={}", a, b, a + b);
-    if (a + b == goal) return finish(line, ordered, {false, false});
-    line += fmt::format(" {}-{}={}", a, b, a - b);
-    if (a - b == goal) return finish(line, ordered, {false, true});
-    return line + " no";
-  }
-
-  std::string finish(const std::string& line, const Terms& terms, const std::vector<bool>& minus) {
-    found_ = sum_of(terms, minus);
-    return line + " yes";
-  }
-
-  // Whether two numbers are worth multiplying, and dividing.
-  static bool multiplies(const Term& a, const Term& b) {
-    return std::min(a.value, b.value) <= kLargestFactor && a.value * b.value <= kLargestProduct;
-  }
-  static bool divides(const Term& a, const Term& b) {
-    return b.value > 1 && a.value % b.value == 0;
-  }
-
-  // Calls each(value, "25*3=75", rest) for products and quotients of two of the terms until found.
-  template <class Each>
-  void for_products(const Terms& terms, const Each& each) {
+    text_ += fmt::format(" no {}", goal + half);
     for (size_t i = 0; i < terms.size(); ++i) {
+      if (terms[i].value != goal + half) continue;
+      minus.assign(terms.size(), true);
+      minus[i] = false;
+      return finish(terms, minus);
+    }
+    text_ += " no";
+    for (size_t i = 0; i + 1 < terms.size() && terms.size() == 4; ++i) {
+      if (terms[i].value >= half) continue;
+      const int64_t other = half - terms[i].value;
+      text_ += fmt::format(" {}-{}={}", half, terms[i].value, other);
       for (size_t j = i + 1; j < terms.size(); ++j) {
-        const bool swaps = terms[i].value < terms[j].value;
-        const Term& a = terms[swaps ? j : i];
-        const Term& b = terms[swaps ? i : j];
-        if (!found_ && divides(a, b)) {
-          each(quotient_of(a, b), fmt::format("{}/{}={}", a.value, b.value, a.value / b.value),
-               without(terms, i, j));
-        }
-        if (!found_ && multiplies(a, b)) {
-          each(product_of(a, b), fmt::format("{}*{}={}", a.value, b.value, a.value * b.value),
-               without(terms, i, j));
+        if (terms[j].value != other) continue;
+        minus[i] = minus[j] = true;
+        return finish(terms, minus);
+      }
+      text_ += " no";
+    }
+  }
+
+  // "25+7=32 25-7=18": sum or difference that is the goal.
+  void pair(const Terms& terms, int64_t goal) {
+    for (const bool minus : {false, true}) {
+      const Term made = sum_of(terms, {false, minus});
+      text_ += fmt::format("{}{}{}{}={}", minus ? " " : "", terms[0].value, minus ? '-' : '+',
+                           terms[1].value, made.value);
+      if (made.value == goal) {
+        found_ = made;
+        return;
+      }
+    }
+    text_ += " no";
+  }
+
+  void finish(const Terms& terms, const std::vector<bool>& minus) { found_ = sum_of(terms, minus); }
+
+  // Each number but the largest, and the larger ones with what they make with it: "6: 96/16 39
+  // 13*78".
+  void write_table() {
+    for (size_t j = 1; j < numbers_.size(); ++j) {
+      const Term& b = numbers_[j];
+      text_ += fmt::format("{}{}:", j == 1 ? "" : " ", b.value);
+      for (size_t i = 0; i < j; ++i) {
+        const Term& a = numbers_[i];
+        text_ += fmt::format(" {}", a.value);
+        if (b.value > 1 && a.value % b.value == 0) enter('/', quotient_of(a, b), i, j);
+        if (b.value <= kLargestFactor && a.value * b.value <= kLargestProduct) {
+          enter('*', product_of(a, b), i, j);
         }
       }
     }
   }
 
-  void one_product() {
-    for_products(numbers_, [&](const Term& term, const std::string& line, Terms rest) {
-      if (rest.size() == 1) return last_number(term, line, rest[0]);
-      rest.insert(rest.begin(), term);
-      attempt(line + ": " + plus_minus(rest, target_));
-    });
+  void enter(char operation, const Term& term, size_t i, size_t j) {
+    text_ += fmt::format("{}{}", operation, term.value);
+    table_.push_back({.term = term,
+                      .shown = fmt::format("{}{}{}={}", numbers_[i].value, operation,
+                                           numbers_[j].value, term.value),
+                      .rest = without(numbers_, i, j)});
   }
 
-  // What the last number would have to be: "25/5=5: 49 59 no".
-  void last_number(const Term& term, std::string line, const Term& last) {
-    const int64_t v = term.value;
-    line += ":";
-    const auto would_be = [&](int64_t number, const auto& make) {
-      if (found_ || number < 1 || number > kLargestNumber) return;
-      line += fmt::format(" {}", number);
-      if (last.value == number) found_ = make();
-    };
-    would_be(std::abs(target_ - v), [&] {
-      return v < target_ ? sum_of({term, last}, {false, false})
-                         : sum_of({term, last}, {false, true});
-    });
-    would_be(target_ + v, [&] { return sum_of({last, term}, {false, true}); });
-    if (v > 1 && target_ % v == 0) {
-      would_be(target_ / v, [&] { return product_of(term, last); });
+  // What the numbers left would have to make, and what they leave to it: "22/2=11: 36+4=40 42-40=2
+  // 42+40=82 36-4=32 42-32=10 42+32=74 no".
+  void around(const Entry& entry) {
+    const Term& made = entry.term;
+    text_ += fmt::format("\n{}:", entry.shown);
+    if (entry.rest.size() == 1) {
+      wanted(made, entry.rest[0]);
+    } else {
+      const Term& a = entry.rest[0];
+      const Term& b = entry.rest[1];
+      const bool over = made.value > 1 && target_ * made.value <= kLargestProduct;
+      const bool times = made.value > 1 && target_ % made.value == 0;
+      if (over) text_ += fmt::format(" {}*{}={}", target_, made.value, target_ * made.value);
+      if (times) text_ += fmt::format(" {}/{}={}", target_, made.value, target_ / made.value);
+      for (const bool minus : {false, true}) {
+        if (found_) return;
+        const Term rest = sum_of({a, b}, {false, minus});
+        text_ += fmt::format(" {}{}{}={}", a.value, minus ? '-' : '+', b.value, rest.value);
+        if (over && rest.value == target_ * made.value) {
+          found_ = quotient_of(rest, made);
+        } else if (times && rest.value == target_ / made.value) {
+          found_ = product_of(rest, made);
+        } else {
+          wanted(made, rest);
+        }
+      }
     }
-    if (v > target_ && v % target_ == 0) {
-      would_be(v / target_, [&] { return quotient_of(term, last); });
-    }
-    if (v > 1) would_be(target_ * v, [&] { return quotient_of(last, term); });
-    attempt(line + (found_ ? " yes" : " no"));
+    if (!found_) text_ += " no";
   }
 
-  // The goal as z times what the others make, that over z, or z over that: "54/3=18: 25+7=32
-  // 25-7=18 yes". reached: how the goal came about, ending in it.
-  void as_product(const Terms& terms, int64_t goal, const std::string& reached) {
+  // The values of made that reach the target with rest: the target without it, and with it.
+  void wanted(const Term& made, const Term& rest) {
+    const int64_t more = std::max(target_, rest.value);
+    const int64_t less = std::min(target_, rest.value);
+    text_ += fmt::format(" {}-{}={}", more, less, more - less);
+    if (made.value == more - less) {
+      found_ = target_ >= rest.value ? sum_of({made, rest}, {false, false})
+                                     : sum_of({rest, made}, {false, true});
+      return;
+    }
+    text_ += fmt::format(" {}+{}={}", target_, rest.value, target_ + rest.value);
+    if (made.value == target_ + rest.value) found_ = sum_of({made, rest}, {false, true});
+  }
+
+  // The goal as z times what the others make (/), that over z (*), or z over that (\), z being each
+  // of the terms: " 25 7 3/18: 25+7=32 25-7=18".
+  void as_product(const Terms& terms, int64_t goal) {
     for (size_t i = 0; i < terms.size() && !found_; ++i) {
       const Term& z = terms[i];
+      text_ += fmt::format(" {}", z.value);
+      if (z.value < 2) continue;
       const Terms rest = without(terms, i, i);
-      const auto attempt_with = [&](const std::string& shown, int64_t other, const auto& make) {
-        const std::string line = fmt::format("{}={}: ", shown, other) + plus_minus(rest, other);
+      const auto attempt = [&](char operation, int64_t other, const auto& make) {
+        text_ += fmt::format("{}{}: ", operation, other);
+        plus_minus(rest, other);
         if (found_) found_ = make(*found_);
-        attempt_done(line);
       };
-      if (z.value > 1 && goal % z.value == 0 && goal > z.value) {
-        attempt_with(fmt::format("{}/{}", reached, z.value), goal / z.value,
-                     [&](const Term& made) { return product_of(made, z); });
+      if (goal % z.value == 0) {
+        attempt('/', goal / z.value, [&](const Term& made) { return product_of(made, z); });
       }
-      if (!found_ && z.value > 1 && goal * z.value <= kLargestProduct) {
-        attempt_with(fmt::format("{}*{}", reached, z.value), goal * z.value,
-                     [&](const Term& made) { return quotient_of(made, z); });
+      if (!found_ && goal * z.value <= kLargestProduct) {
+        attempt('*', goal * z.value, [&](const Term& made) { return quotient_of(made, z); });
       }
-      if (!found_ && z.value >= goal && z.value % goal == 0) {
-        const bool plain = reached.find('=') == std::string::npos;
-        attempt_with(fmt::format("{}{}/{}", plain ? "" : reached + " ", z.value, goal),
-                     z.value / goal, [&](const Term& made) { return quotient_of(z, made); });
+      if (!found_ && z.value > goal && z.value % goal == 0) {
+        attempt('\\', z.value / goal, [&](const Term& made) { return quotient_of(z, made); });
       }
     }
   }
 
-  // As attempt(), where the line was made after found_ was set.
-  void attempt_done(const std::string& line) {
-    ++n_tries_;
-    text_ += "\n" + line;
-  }
-
-  // w beside a product of the others: "54-12=42/3=14: 25+7=32 25-7=18 no".
-  void beside_a_product() {
-    for (size_t i = 0; i < numbers_.size(); ++i) {
-      for (const bool plus : {true, false}) {
-        if (!found_) beside(numbers_[i], plus, without(numbers_, i, i));
-      }
-    }
-  }
-
-  // plus: w is added to the product; else taken away, or the product from w.
-  void beside(const Term& w, bool plus, const Terms& rest) {
-    const int64_t goal = plus ? std::abs(target_ - w.value) : target_ + w.value;
+  // w beside a product of the others: "54-12=42: 25 7 3/14: 25+7=32 25-7=18 no".
+  void beside(const Term& w, const Terms& rest, bool plus) {
+    const int64_t more = std::max(target_, w.value);
+    const int64_t less = std::min(target_, w.value);
+    const int64_t goal = plus ? more + less : more - less;
     if (goal == 0) return;
-    as_product(rest, goal,
-               !plus               ? fmt::format("{}+{}={}", target_, w.value, goal)
-               : target_ > w.value ? fmt::format("{}-{}={}", target_, w.value, goal)
-                                   : fmt::format("{}-{}={}", w.value, target_, goal));
+    text_ += fmt::format("\n{}{}{}={}:", more, plus ? '+' : '-', less, goal);
+    as_product(rest, goal);
     if (!found_) return;
     const Term product = *found_;
-    if (!plus) {
+    if (plus) {
       found_ = sum_of({product, w}, {false, true});
     } else if (target_ > w.value) {
       found_ = sum_of({product, w}, {false, false});
@@ -287,67 +288,9 @@ class Search {
     }
   }
 
-  // (x ± y)(z ± w), and products of two added or taken away.
-  void two_pairs() {
-    for (size_t j = 1; j < 4; ++j) {
-      Terms one = {numbers_[0], numbers_[j]};
-      Terms two = without(numbers_, 0, j);
-      for (Terms* terms : {&one, &two}) {
-        if ((*terms)[0].value < (*terms)[1].value) std::swap((*terms)[0], (*terms)[1]);
-      }
-      for (const bool minus : {false, true}) {
-        if (found_) return;
-        const Term first = sum_of(one, {false, minus});
-        if (first.value < 2 || target_ % first.value != 0) continue;
-        const std::string line = fmt::format("{}={} {}/{}={}: ", first.text, first.value, target_,
-                                             first.value, target_ / first.value) +
-                                 pair(two, target_ / first.value);
-        if (found_) found_ = product_of(first, *found_);
-        attempt_done(line);
-      }
-    }
-  }
-
-  // Products or quotients of two numbers each, added or taken away: "25*3=75 8*2=16: 75+16=91 yes".
-  void two_products() {
-    for (size_t j = 1; j < 4; ++j) {
-      for_products({numbers_[0], numbers_[j]},
-                   [&](const Term& one, const std::string& line, const Terms&) {
-                     for_products(without(numbers_, 0, j),
-                                  [&](const Term& two, const std::string& next, const Terms&) {
-                                    attempt(line + " " + next + ": " + pair({one, two}, target_));
-                                  });
-                   });
-    }
-  }
-
-  // Three factors and the fourth number: "24/3=8 8*5=40: 14 yes".
-  void three_factors() {
-    const Terms numbers = numbers_;
-    for_products(numbers, [&](const Term& first, const std::string& line, const Terms& rest) {
-      if (first.value == 1) return;
-      for (size_t i = 0; i < 2 && !found_; ++i) {
-        const Term& next = rest[i];
-        if (divides(first, next)) {
-          last_number(
-              quotient_of(first, next),
-              fmt::format("{} {}/{}={}", line, first.value, next.value, first.value / next.value),
-              rest[1 - i]);
-        }
-        if (!found_ && multiplies(first, next)) {
-          last_number(
-              product_of(first, next),
-              fmt::format("{} {}*{}={}", line, first.value, next.value, first.value * next.value),
-              rest[1 - i]);
-        }
-      }
-    });
-  }
-
   Terms numbers_;
   int64_t target_;
-  int max_tries_;
-  int n_tries_ = 0;
+  std::vector<Entry> table_;
   std::string text_;
   std::optional<Term> found_;
 };
@@ -374,13 +317,11 @@ bool reaches(std::vector<int64_t>& numbers, int64_t target) {
   return false;
 }
 
-constexpr int kMostTries = 12;
-
 }  // namespace
 
-std::optional<CountdownWork> work_out_countdown(const std::vector<int64_t>& numbers, int64_t target,
-                                                int max_tries) {
-  return Search(numbers, target, max_tries).run();
+std::optional<CountdownWork> work_out_countdown(const std::vector<int64_t>& numbers,
+                                                int64_t target) {
+  return Search(numbers, target).run();
 }
 
 bool countdown_solvable(const std::vector<int64_t>& numbers, int64_t target) {
@@ -422,7 +363,7 @@ Problem make_countdown(Random& random, int n_numbers) {
   problem.content += "->" + std::to_string(problem.target);
   problem.question = casual(random, fmt::format(fmt::runtime(random.pick(wordings)), list,
                                                 std::to_string(problem.target)));
-  if (auto work = work_out_countdown(problem.numbers, problem.target, kMostTries)) {
+  if (auto work = work_out_countdown(problem.numbers, problem.target)) {
     problem.thought = work->thought;
     problem.answer = work->expression;
   }

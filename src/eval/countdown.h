@@ -1,5 +1,5 @@
 // Countdown: reach the target with every number used exactly once and + - * /. The worked thought
-// tries what is likeliest first, checks, goes on, and never tries the same thing twice.
+// tries in one fixed order, checks, goes on, and never tries the same thing twice.
 #pragma once
 
 #include <cstdint>
@@ -17,10 +17,9 @@ struct CountdownWork {
   std::string expression;  // "(25-7)*3"
 };
 
-// Empty where the thought's ways of trying don't find one (another way may). Writes at most
-// max_tries ways that fail.
-std::optional<CountdownWork> work_out_countdown(const std::vector<int64_t>& numbers, int64_t target,
-                                                int max_tries);
+// Empty where the thought's ways of trying don't find one (another way may).
+std::optional<CountdownWork> work_out_countdown(const std::vector<int64_t>& numbers,
+                                                int64_t target);
 
 // Whether any expression reaches the target, whole numbers on the way.
 bool countdown_solvable(const std::vector<int64_t>& numbers, int64_t target);

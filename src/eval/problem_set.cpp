@@ -25,19 +25,19 @@ namespace json = boost::json;
 constexpr uint64_t kHeldOutOneIn = 20;
 
 constexpr auto kKinds = std::to_array<Kind>({
-    {"sum", "sums, up to 6 digits", 6},
-    {"difference", "differences, up to 6 digits", 8},
-    {"product", "products, up to 3 x 3 digits", 8},
-    {"division", "exact divisions by up to 2 digits", 10},
+    {"sum", "sums, up to 6 digits", 5},
+    {"difference", "differences, up to 6 digits", 6},
+    {"product", "products, up to 3 x 3 digits", 6},
+    {"division", "exact divisions by up to 2 digits", 13},
     {"negative", "numbers below zero", 6},
-    {"expression", "3 or 4 numbers with brackets", 12},
-    {"percent", "percent of a number", 4},
-    {"fraction", "fractions", 8},
+    {"expression", "3 or 4 numbers with brackets", 14},
+    {"percent", "percent of a number", 5},
+    {"fraction", "fractions", 12},
     {"countdown3", "Countdown with 3 numbers", 16},
-    {"countdown4", "Countdown with 4 numbers", 18},
+    {"countdown4", "Countdown with 4 numbers", 24},
     {"word", "short stories", 18},
     {"comparison", "larger or smaller", 4},
-    {"unit", "units", 4},
+    {"unit", "units", 6},
     {"off_topic", "questions about the world, declined", 3},
 });
 

@@ -34,6 +34,10 @@ int64_t first_try(int64_t current, int64_t b) {
   return std::clamp<int64_t>(current / ((b + 5) / 10 * 10), 1, 9);
 }
 
+std::string remainder(int64_t current, int64_t product) {
+  return fmt::format(" {}-{}={}", current, product, current - product);
+}
+
 bool is_round(int64_t number) {
   while (number >= 10 && number % 10 == 0) number /= 10;
   return number == 1;
@@ -210,16 +214,16 @@ std::string Scratchpad::tried(int64_t quotient, int64_t b) const {
 void Scratchpad::divide_step(int64_t current, int64_t b) {
   const int64_t quotient = current / b;
   if (quotient == 0) {
-    text_ += fmt::format("0 r{}", current);
+    text_ += fmt::format("0 {}-0={}", current, current);
     return;
   }
   for (int64_t digit = first_try(current, b); digit != quotient;) {
     text_ += tried(digit, b);
-    if (digit < quotient) text_ += fmt::format(" r{}", current - digit * b);
+    if (digit < quotient) text_ += remainder(current, digit * b);
     text_ += ", wait, ";
     digit += digit < quotient ? 1 : -1;
   }
-  text_ += fmt::format("{} r{}", tried(quotient, b), current - quotient * b);
+  text_ += tried(quotient, b) + remainder(current, quotient * b);
 }
 
 void Scratchpad::divide_natural(int64_t a, int64_t b) {

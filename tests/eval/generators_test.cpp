@@ -72,10 +72,11 @@ TEST(Scratchpad, LooksAsDescribed) {
   // 26 is tried as 30, 24 as 20.
   work.divide(2392, 26);
   EXPECT_EQ(work.take(),
-            "2392/26: a239:7*26=140+42=182 r57, wait, 8*26=160+48=208 r31, wait, "
-            "9*26=180+54=234 r5 b52:1*26=20+6=26 r26, wait, 2*26=40+12=52 r0 =92");
+            "2392/26: a239:7*26=140+42=182 239-182=57, wait, 8*26=160+48=208 239-208=31, wait, "
+            "9*26=180+54=234 239-234=5 b52:1*26=20+6=26 52-26=26, wait, 2*26=40+12=52 52-52=0 "
+            "=92");
   work.divide(96, 24);
-  EXPECT_EQ(work.take(), "96/24: a96:4*24=80+16=96 r0 =4");
+  EXPECT_EQ(work.take(), "96/24: a96:4*24=80+16=96 96-96=0 =4");
 }
 
 // Every "x op y=z" of a thought holds, but for what "wait" takes back.
@@ -142,11 +143,26 @@ TEST(Countdown, ExpressionsAreRightAndMostPuzzlesAreSolved) {
   EXPECT_GT(solved[4], 220);  // 80 %
 }
 
+TEST(Countdown, LooksAsDescribed) {
+  // The sum less the target is 2 * 6; 60/2 and 92/2 lead nowhere; 64 is 2 times the sum of no two.
+  EXPECT_EQ(work_out_countdown({15, 6, 65}, 74)->thought, "65 15 6\n65+15=80+6=86 86-74=12 6 yes");
+  EXPECT_EQ(work_out_countdown({2, 92, 60}, 64)->thought,
+            "92 60 2\n92+60=152+2=154 154-64=90 45 no 109 no\nwait\n"
+            "60: 92 2: 92/46*184 60/30*120\n92/2=46: 64-60=4 64+60=124 no\n"
+            "92*2=184: 64-60=4 64+60=124 no\n60/2=30: 92-64=28 64+92=156 no\n"
+            "60*2=120: 92-64=28 64+92=156 no\n64: 92 60 2/32: 92+60=152 92-60=32 yes");
+  EXPECT_EQ(work_out_countdown({37, 10, 71, 42}, 21)->thought,
+            "71 42 37 10\n71+42=113+37=150+10=160 160-21=139 odd\nwait\n"
+            "42: 71 37: 71 42 10: 71 42 37\n"
+            "21: 71 42\\2: 71+37=108+10=118 118-2=116 58 no 60 no 37 10\n"
+            "71-21=50: 42 37 10/5: 42+37=79 42-37=5 yes");
+}
+
 TEST(Countdown, WhatCannotBeSolvedIsNot) {
   EXPECT_FALSE(countdown_solvable({1, 1, 1}, 99));
-  EXPECT_FALSE(work_out_countdown({1, 1, 1}, 99, 100));
+  EXPECT_FALSE(work_out_countdown({1, 1, 1}, 99));
   EXPECT_TRUE(countdown_solvable({25, 7, 3}, 54));
-  EXPECT_EQ(work_out_countdown({25, 7, 3}, 54, 100)->expression, "(25-7)*3");
+  EXPECT_EQ(work_out_countdown({25, 7, 3}, 54)->expression, "(25-7)*3");
 }
 
 TEST(WordProblems, HeldOutStoriesShareNeitherWordsNorThings) {
@@ -229,8 +245,8 @@ TEST_F(ProblemSet, TrainingAndHeldOutAreApart) {
     const auto& assistant = line.at("messages").as_array().at(1).as_object();
     n_direct += assistant.contains("reasoning_content") ? 0 : 1;
   }
-  EXPECT_GT(n_direct, 700);
-  EXPECT_LT(n_direct, 900);
+  EXPECT_GT(n_direct, 600);  // a fifth, but for what follows an earlier question
+  EXPECT_LT(n_direct, 800);
   std::map<std::string, int> counts;
   for (const auto& line : read(path("held.jsonl"))) {
     ++counts[std::string(line.at("kind").as_string())];

@@ -8,7 +8,10 @@ cd "$(dirname "$0")/.."
 build=${1:-build/coverage}
 parsers="gguf/gguf_parser gguf/gguf_file gguf/safetensors gguf/safetensors_header
   tokenizer/tokenizer_gguf tokenizer/tokenizer_json tokenizer/chat_template_jinja
-  tokenizer/chat_template_custom model/convert_config"
+  tokenizer/chat_template_custom model/convert_config sampling/grammar sampling/grammar_text
+  sampling/json_schema sampling/json_schema_merge sampling/json_pattern sampling/json_numbers
+  reasoning/tool_calls store/hub store/record store/reference store/url server/fields
+  server/http"
 
 fuzzers=""
 for source in fuzz/*_fuzz.cpp; do fuzzers="$fuzzers $(basename "$source" .cpp)"; done

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -216,6 +217,8 @@ class Recipe {
       train::GrpoOptions options;
       options.base = path(base);
       options.data = {path("sampled.jsonl")};
+      options.held_out = {path("development.jsonl")};
+      options.n_evaluated = std::numeric_limits<int64_t>::max();
       options.out = path(file);
       options.n_steps = n_steps;
       options.questions = scale_.grpo_questions;

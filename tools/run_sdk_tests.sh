@@ -37,4 +37,5 @@ name=$(basename "$model" .gguf)
 script=$PWD/tests/server/sdk/sdk_test.mjs
 (cd "$folder" && node "$script" "$url" "$name")
 PYTHONPATH=$folder/python python3 -m schemathesis.cli run "$url/openapi.json" \
-  --checks not_a_server_error --max-examples 20 --phases examples,fuzzing --exclude-path /api/pull
+  --checks not_a_server_error --max-examples 20 --phases examples,fuzzing \
+  --suppress-health-check too_slow --exclude-path /api/pull

@@ -133,9 +133,10 @@ class Chat {
   }
 
   void retry() {
+    const Conversation before = conversation_;
     conversation_.retry();
     ++options_.seed;  // the same seed would give the same answer
-    answer(conversation_.request());
+    if (!answer(conversation_.request())) conversation_ = before;
   }
 
   void edit() {
@@ -145,7 +146,8 @@ class Chat {
     }
     const Result<std::string> thought = edit_text(conversation_.last_thought());
     if (!thought.ok()) return complain(thought.error());
-    answer(conversation_.request_from_thought(*thought));
+    const Conversation before = conversation_;
+    if (!answer(conversation_.request_from_thought(*thought))) conversation_ = before;
   }
 
   void save(const std::string& path) {

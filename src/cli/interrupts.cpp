@@ -45,7 +45,9 @@ void install_signal_handlers() {
   sigemptyset(&action.sa_mask);
   ::sigaction(SIGINT, &action, nullptr);
   action.sa_handler = SIG_IGN;
+  // A closed pipe and a file that may not grow are errors of writing.
   ::sigaction(SIGPIPE, &action, nullptr);
+  ::sigaction(SIGXFSZ, &action, nullptr);
 }
 
 PollsForInterrupts::PollsForInterrupts() {

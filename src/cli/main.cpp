@@ -1,13 +1,18 @@
 // The entry of the `reckon` program: parses the command line, runs the chosen command and turns its
 // outcome into an exit code (0 done, 1 failed, 2 wrong usage, 3 bad input file, 130 interrupted).
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <langinfo.h>
+#include <unistd.h>
 
 #include <clocale>
+#include <cstring>
 #include <exception>
 #include <new>
 #include <string>
 #include <vector>
 
+#include "base/check.h"
 #include "base/file.h"
 #include "cli/interrupts.h"
 #include "cli/output.h"
@@ -67,9 +72,22 @@ Status run(int argc, char** argv, int& code) {
   return program.job();
 }
 
+// A standard stream that the caller has closed leaves its number to the next file that is opened,
+// which then gets what is meant for the stream. Output stays an error, so that it is not lost
+// unseen.
+void keep_standard_descriptors() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(fd, F_GETFD) != -1) continue;
+    const int opened = ::open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY);
+    RECKON_CHECK(opened == fd || opened == -1);
+  }
+}
+
 int reckon_main(int argc, char** argv) {
-  // Characters on the terminal are UTF-8 whatever else the locale says; numbers stay as in C.
-  if (std::setlocale(LC_CTYPE, "") == nullptr) std::setlocale(LC_CTYPE, "C.UTF-8");
+  keep_standard_descriptors();
+  // Characters on the terminal are UTF-8 whatever the locale says; numbers stay as in C.
+  std::setlocale(LC_CTYPE, "");
+  if (std::strcmp(::nl_langinfo(CODESET), "UTF-8") != 0) std::setlocale(LC_CTYPE, "C.UTF-8");
   install_signal_handlers();
   install_mapped_file_guard();
   int code = 0;

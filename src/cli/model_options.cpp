@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <optional>
 #include <string>
@@ -64,6 +65,7 @@ void add_model_options(CLI::App& command, ModelOptions& options) {
                   "PEFT folder; named several times, all are used at once")
       ->type_name("FILE")
       ->expected(1)
+      ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 }
 
@@ -92,6 +94,20 @@ LoadOptions load_options(const ModelOptions& options) {
   return load;
 }
 
+namespace {
+
+LogitBias parse_logit_bias(const std::string& text) {
+  LogitBias bias;
+  const size_t equals = std::min(text.find('='), text.size());
+  if (equals == text.size() || !CLI::detail::lexical_cast(text.substr(0, equals), bias.token) ||
+      !CLI::detail::lexical_cast(text.substr(equals + 1), bias.bias)) {
+    throw CLI::ValidationError("--logit-bias", "expected ID=X, found " + text);
+  }
+  return bias;
+}
+
+}  // namespace
+
 void add_answer_options(CLI::App& command, AnswerOptions& options) {
   add_model_options(command, options.model);
   command
@@ -112,7 +128,9 @@ void add_answer_options(CLI::App& command, AnswerOptions& options) {
       .add_option("--temp", options.temperature,
                   "Temperature; 0 always takes the likeliest token (default: 0.6 for R1, else 0.8)")
       ->type_name("T");
-  command.add_option("--top-k", options.top_k, "Draw from the K likeliest tokens; 0: all")
+  command
+      .add_option("--top-k", options.top_k,
+                  "Draw from the K likeliest tokens; 0: all (default: all for R1, else 40)")
       ->type_name("K");
   command
       .add_option("--top-p", options.top_p,
@@ -120,12 +138,43 @@ void add_answer_options(CLI::App& command, AnswerOptions& options) {
       ->type_name("P");
   command
       .add_option("--min-p", options.min_p,
-                  "Draw from tokens at least P times as likely as the likeliest")
+                  "Draw from tokens at least P times as likely as the likeliest (default: 0 for "
+                  "R1, else 0.05)")
       ->type_name("P");
+  const auto penalty = [&](const char* name, double& value, const char* description) {
+    command.add_option(name, value, description)->type_name("X")->capture_default_str();
+  };
+  penalty("--repeat-penalty", options.repetition_penalty,
+          "Divides the logits of tokens that were there before; 1: off");
+  penalty("--presence-penalty", options.presence_penalty,
+          "Taken from the logits of tokens that stand in the output; 0: off");
+  penalty("--frequency-penalty", options.frequency_penalty,
+          "Likewise, for each time that they do; 0: off");
+  command
+      .add_option_function<std::vector<std::string>>(
+          "--logit-bias",
+          [&options](const std::vector<std::string>& texts) {
+            for (const std::string& text : texts) {
+              options.logit_bias.push_back(parse_logit_bias(text));
+            }
+          },
+          "Added to this token's logit, for instance 151643=-5; may be named several times")
+      ->type_name("ID=X")
+      ->expected(1)
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  command
+      .add_option("--stop", options.stop,
+                  "The output ends where this text would come; may be named several times")
+      ->type_name("TEXT")
+      ->expected(1)
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   command
       .add_option("--seed", options.seed,
                   "Which of the possible answers: the same seed gives the same one")
       ->type_name("N")
+      ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   command
       .add_option("--speculate", options.speculate,
@@ -212,6 +261,11 @@ void apply_answer_options(const AnswerOptions& options, std::string_view templat
   sampling.top_k = options.top_k.value_or(sampling.top_k);
   sampling.top_p = options.top_p.value_or(sampling.top_p);
   sampling.min_p = options.min_p.value_or(sampling.min_p);
+  sampling.repetition_penalty = options.repetition_penalty;
+  sampling.presence_penalty = options.presence_penalty;
+  sampling.frequency_penalty = options.frequency_penalty;
+  sampling.logit_bias = options.logit_bias;
+  request.stop = options.stop;
   sampling.seed = options.seed;
   request.max_tokens = options.max_tokens;
 }

@@ -48,6 +48,11 @@ struct AnswerOptions {
   std::optional<int64_t> top_k;
   std::optional<double> top_p;
   std::optional<double> min_p;
+  double repetition_penalty = 1;
+  double presence_penalty = 0;
+  double frequency_penalty = 0;
+  std::vector<LogitBias> logit_bias;
+  std::vector<std::string> stop;
   uint64_t seed = 0;
 };
 void add_answer_options(CLI::App& command, AnswerOptions& options);

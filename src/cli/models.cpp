@@ -55,6 +55,8 @@ Result<ModelStore> open_store() {
 }
 
 Result<std::string> resolve_model(std::string_view name_or_path, bool json) {
+  // Without a home there is no store, but a file is a file.
+  if (const std::optional<std::string> path = path_without_store(name_or_path)) return *path;
   RECKON_ASSIGN(const ModelStore store, open_store());
   StoreBars bars(std::string(name_or_path), json);
   return store.resolve(name_or_path, bars.control());

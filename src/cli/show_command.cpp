@@ -6,6 +6,7 @@
 #include <cctype>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,6 +19,7 @@
 #include "cli/program.h"
 #include "engine/load.h"
 #include "engine/memory.h"
+#include "forward/kv_cache.h"
 #include "gguf/gguf_file.h"
 #include "kernels/kernels.h"
 #include "model/model.h"
@@ -38,7 +40,7 @@ constexpr size_t kMaxShownText = 160;
 struct MemoryAtContext {
   int64_t context = 0;
   MemoryPlan f16;
-  MemoryPlan q8;
+  std::optional<MemoryPlan> q8;  // where the heads' size allows it
 };
 
 struct Shown {
@@ -83,11 +85,16 @@ Result<Shown> look_at(const std::string& path) {
   shown.f16_needs = memory_needs(*shown.model, LoadOptions{}, n_threads);
   LoadOptions q8;
   q8.kv_type = kernels::KvType::kQ8;
-  const MemoryNeeds q8_needs = memory_needs(*shown.model, q8, n_threads);
+  std::optional<MemoryNeeds> q8_needs;
+  if (check_kv_type(shown.model->config(), q8.kv_type).ok()) {
+    q8_needs = memory_needs(*shown.model, q8, n_threads);
+  }
   const int64_t limit = shown.model->config().context_length;
   for (int64_t context = 2048;; context *= 2) {
     const int64_t at = std::min(context, limit);
-    shown.memory.push_back({at, needs_at(shown.f16_needs, at), needs_at(q8_needs, at)});
+    MemoryAtContext memory{.context = at, .f16 = needs_at(shown.f16_needs, at), .q8 = {}};
+    if (q8_needs) memory.q8 = needs_at(*q8_needs, at);
+    shown.memory.push_back(memory);
     if (at == limit) return shown;
   }
 }
@@ -132,10 +139,11 @@ void add_memory(const Shown& shown, JsonLine& json) {
     json.begin_object()
         .field("context", at.context)
         .field("kv_f16_bytes", at.f16.kv_bytes)
-        .field("total_f16_bytes", at.f16.total_bytes())
-        .field("kv_q8_bytes", at.q8.kv_bytes)
-        .field("total_q8_bytes", at.q8.total_bytes())
-        .end_object();
+        .field("total_f16_bytes", at.f16.total_bytes());
+    if (at.q8) {
+      json.field("kv_q8_bytes", at.q8->kv_bytes).field("total_q8_bytes", at.q8->total_bytes());
+    }
+    json.end_object();
   }
   json.end_array().end_object();
 }
@@ -241,8 +249,9 @@ void print_memory(const Shown& shown) {
   for (const MemoryAtContext& at : shown.memory) {
     out().write(fmt::format("  {:>8}  {:>10}  {:>10}   {:>20}  {:>10}\n",
                             format_context(at.context), format_bytes(at.f16.kv_bytes),
-                            format_bytes(at.f16.total_bytes()), format_bytes(at.q8.kv_bytes),
-                            format_bytes(at.q8.total_bytes())));
+                            format_bytes(at.f16.total_bytes()),
+                            at.q8 ? format_bytes(at.q8->kv_bytes) : "-",
+                            at.q8 ? format_bytes(at.q8->total_bytes()) : "-"));
   }
   out().write(fmt::format(
       "  {} are free now; weights take {}, buffers {}\n", format_bytes(shown.available_bytes),

@@ -103,13 +103,12 @@ void add_tokenize_command(Program& program) {
   CLI::Option* special =
       command->add_flag("--special", options->special,
                         "Begin with BOS if the file says so, and parse special tokens");
-  CLI::Option* json =
-      command->add_flag("--json", options->json, "Print one JSON object and nothing else");
+  command->add_flag("--json", options->json,
+                    "Print one JSON object and nothing else; with --decode, the bytes");
   command
       ->add_flag("--decode", options->decode,
                  "Read ids as JSON ([1, 2] or {\"ids\": [1, 2]}) and write the bytes")
-      ->excludes(special)
-      ->excludes(json);
+      ->excludes(special);
 }
 
 }  // namespace reckon::cli

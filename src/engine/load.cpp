@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <new>
 #include <utility>
 
@@ -58,6 +59,7 @@ Result<DraftModel> open_draft(const std::string& path, const GgufFile& target_fi
   RECKON_ASSIGN(const std::shared_ptr<const GgufFile> file, GgufFile::open(path));
   DraftModel draft;
   RECKON_ASSIGN(draft.model, Model::load(file));
+  RECKON_RETURN_IF_ERROR(check_kv_type(draft.model->config(), options.kv_type));
   RECKON_ASSIGN(const std::shared_ptr<const Tokenizer> target, Tokenizer::from_gguf(target_file));
   RECKON_ASSIGN(const std::shared_ptr<const Tokenizer> tokenizer, Tokenizer::from_gguf(*file));
   const Status agree = tokens_agree(*target, *tokenizer);
@@ -97,6 +99,7 @@ Result<LoadedDecoder> decoder_of(std::shared_ptr<const GgufFile> file, const Loa
   LoadedDecoder loaded;
   loaded.file = std::move(file);
   RECKON_ASSIGN(const std::shared_ptr<Model> model, Model::load(loaded.file));
+  RECKON_RETURN_IF_ERROR(check_kv_type(model->config(), options.kv_type));
   loaded.model = model;
   std::vector<Adapter> adapters;
   for (const std::string& path : options.adapters) {
@@ -114,6 +117,7 @@ Result<LoadedDecoder> decoder_of(std::shared_ptr<const GgufFile> file, const Loa
     // Of all sequences together; the model's own limit holds for each, where it is used.
     needs.model_context = *n_positions;
     needs.n_sequences = 1;
+    needs.context_is_given = false;
   }
   if (draft != nullptr) {
     needs.weights_bytes += draft->weights_bytes;
@@ -198,7 +202,9 @@ Result<std::shared_ptr<const ChatTemplate>> choose_chat_template(const GgufFile&
                                                                  const LoadOptions& options) {
   const std::string& named = options.chat_template;
   if (!named.empty()) {
-    const bool is_path = named.ends_with(".json") || named.find('/') != std::string::npos;
+    std::error_code ignored;
+    const bool is_path = named.ends_with(".json") || named.find('/') != std::string::npos ||
+                         std::filesystem::is_regular_file(named, ignored);
     return is_path ? load_chat_template_file(named) : find_chat_template(named);
   }
   RECKON_ASSIGN(const std::optional<std::string_view> source,

@@ -145,7 +145,7 @@ std::string advice(const MemoryNeeds& needs, int64_t wanted, int64_t room, bool 
   };
   // Powers of two are what people pass.
   int64_t context = 0;
-  for (int64_t c = kLeastContext; c < wanted; c *= 2) {
+  for (int64_t c = kLeastContext; needs.context_is_given && c < wanted; c *= 2) {
     if (kv_bytes(needs, c) + needs.working_bytes + (paged ? 0 : needs.weights_bytes) <= room) {
       context = c;
     }
@@ -154,7 +154,9 @@ std::string advice(const MemoryNeeds& needs, int64_t wanted, int64_t room, bool 
   const KnownModel* smaller = nullptr;
   for (const KnownModel& known : kKnownModels) {
     const int64_t at_4k = known.weights_bytes + known.kv_bytes_per_token * 4096 + 128 * kMiB;
-    if (known.weights_bytes < needs.weights_bytes && at_4k <= room) smaller = &known;
+    // Clearly smaller: another file of the same model is none.
+    const bool is_smaller = known.weights_bytes < needs.weights_bytes / 10 * 9;
+    if (is_smaller && at_4k <= room) smaller = &known;
   }
   if (smaller != nullptr) add(std::string(smaller->name));
   if (context == 0 && !paged) add("--paged (slow)");

@@ -24,6 +24,7 @@ struct MemoryNeeds {
   int64_t working_bytes = 0;  // what doesn't grow with the context: buffers, vocabulary, program
   int64_t model_context = 0;  // the model's own limit
   int64_t n_sequences = 1;    // each with room for the whole context
+  bool context_is_given = true;  // false: it follows from the job, and no smaller one is advised
 };
 
 struct MemoryPlan {

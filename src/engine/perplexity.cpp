@@ -104,9 +104,12 @@ std::vector<TokenId> tokenize(const Tokenizer& tokenizer, std::string_view text)
 Status check(const Decoder& decoder, int64_t context, size_t n_tokens) {
   const DecoderShape& shape = decoder.shape();
   const int64_t most = std::min(shape.context_length, shape.n_pages * shape.page_positions);
-  if (context < kLeastContext || context > most) {
+  if (context < kLeastContext) {
     return usage_error(
-        fmt::format("context: expected {} to {} tokens, found {}", kLeastContext, most, context));
+        fmt::format("context: expected at least {} tokens, found {}", kLeastContext, context));
+  }
+  if (context > most) {
+    return usage_error(fmt::format("context: expected at most {} tokens, found {}", most, context));
   }
   if (static_cast<int64_t>(n_tokens) < 2 * context) {
     return usage_error(fmt::format(

@@ -15,12 +15,15 @@ int64_t kv_page_bytes(const ModelConfig& config, kernels::KvType type) {
   return config.n_layers * config.n_kv_heads * static_cast<int64_t>(of_head);
 }
 
+Status check_kv_type(const ModelConfig& config, kernels::KvType type) {
+  if (type == kernels::KvType::kF16 || config.head_dim % 32 == 0) return {};
+  return usage_error(
+      fmt::format("KV type q8: expected heads of a multiple of 32 elements, found {}: use f16",
+                  config.head_dim));
+}
+
 Result<KvCache> KvCache::create(const ModelConfig& config, kernels::KvType type, int64_t n_pages) {
-  if (type == kernels::KvType::kQ8 && config.head_dim % 32 != 0) {
-    return usage_error(
-        fmt::format("KV type q8: expected heads of a multiple of 32 elements, found {}: use f16",
-                    config.head_dim));
-  }
+  RECKON_RETURN_IF_ERROR(check_kv_type(config, type));
   KvCache cache;
   cache.type_ = type;
   cache.n_pages_ = n_pages;

@@ -20,11 +20,13 @@ inline constexpr int64_t kPagePositions = kernels::kAttentionTile;
 // One page: [n_layers][n_kv_heads] tiles of keys and of values.
 int64_t kv_page_bytes(const ModelConfig& config, kernels::KvType type);
 
+// Errors: kUsage when the model's head size does not fit the type.
+Status check_kv_type(const ModelConfig& config, kernels::KvType type);
+
 class KvCache {
  public:
   // Reserves address space for all pages; the system gives memory as pages are first written.
-  // Errors: kUsage when the head size does not fit the type, kFailed when there is no address
-  // space.
+  // Errors: check_kv_type's, kFailed when there is no address space.
   static Result<KvCache> create(const ModelConfig& config, kernels::KvType type, int64_t n_pages);
 
   kernels::KvType type() const { return type_; }

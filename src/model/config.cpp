@@ -260,6 +260,13 @@ Result<ModelConfig> read_config(const GgufFile& file) {
                                 file.path(), reader.key("vocab_size"), config.vocab_size,
                                 vocab_size));
   }
+  const GgufValue* tokens = file.find("tokenizer.ggml.tokens");
+  const GgufArray* list = tokens == nullptr ? nullptr : tokens->array();
+  if (list != nullptr && list->count > static_cast<uint64_t>(config.vocab_size)) {
+    return bad_file(fmt::format(
+        "{}: tokenizer.ggml.tokens: expected at most {} (token_embd.weight's rows), found {}",
+        file.path(), config.vocab_size, list->count));
+  }
   return config;
 }
 

@@ -96,6 +96,7 @@ Result<LoadedEngine> ModelPool::load(const std::string& name) {
   LoadOptions load = options_.load;
   RECKON_ASSIGN(const std::shared_ptr<const GgufFile> file, GgufFile::open(path));
   RECKON_ASSIGN(const ModelConfig config, read_config(*file));
+  RECKON_RETURN_IF_ERROR(check_kv_type(config, load.kv_type));
   if (!load.context_length) {
     load.context_length = std::min<int64_t>(config.context_length, kDefaultContext);
   }

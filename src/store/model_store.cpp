@@ -135,6 +135,11 @@ bool looks_like_path(std::string_view text) {
          !check_model_name(text).ok();
 }
 
+bool is_file(const std::string& path) {
+  std::error_code ignored;
+  return fs::exists(path, ignored) && !fs::is_directory(path, ignored);
+}
+
 Result<std::string> hash_file(const ModelFile& file, Links links, const JobControl& control,
                               uint64_t before, uint64_t total) {
   const FileHandle handle(::open(file.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
@@ -244,15 +249,21 @@ Result<StoredModel> ModelStore::find(std::string_view name) const {
   return *best;
 }
 
+std::optional<std::string> path_without_store(std::string_view name_or_path) {
+  const std::string text(name_or_path);
+  const bool has_scheme = text.find(':') != std::string::npos;
+  if (looks_like_path(text) || (!has_scheme && is_file(text))) return text;
+  if (text == kBundledModel) return std::string(kBundledModelPath);
+  return std::nullopt;
+}
+
 Result<std::string> ModelStore::resolve(std::string_view name_or_path,
                                         const JobControl& control) const {
   const std::string text(name_or_path);
-  std::error_code ignored;
-  const bool has_scheme = text.find(':') != std::string::npos;
-  const bool is_there = fs::exists(text, ignored) && !fs::is_directory(text, ignored);
-  if (looks_like_path(text) || (!has_scheme && is_there)) return text;
+  if (const std::optional<std::string> path = path_without_store(text)) return *path;
   Result<StoredModel> model = find(text);
   if (!model.ok()) {
+    const bool is_there = is_file(text);
     // Of a path with a colon in it, or a missing file, the reader of files has the better message.
     const bool is_stored_kind = text.starts_with("hf:") || text.starts_with("lmstudio:");
     if (!is_stored_kind && (is_there || text.ends_with(".gguf"))) return text;

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -73,6 +74,10 @@ struct StoreOptions {
   // HF_ENDPOINT.
   static Result<StoreOptions> from_environment();
 };
+
+// The file that is meant where no store is needed to say so: a path, or the model that is part of
+// the program.
+std::optional<std::string> path_without_store(std::string_view name_or_path);
 
 // Every call reads the folders anew, so several processes and threads may use one store at once;
 // two pulls of the same model exclude each other.

@@ -88,6 +88,15 @@ class Scripted(harness.Tests):
         self.assertIn(b"found none", self.chat("/edit").stderr)
         self.assertNotEqual(run.stdout, self.chat("hello").stdout)
 
+    def test_an_edit_that_fails_leaves_the_answer(self):
+        script = self.folder / "long.sh"
+        script.write_text('#!/bin/sh\nhead -c 3000 /dev/zero | tr "\\0" x > "$1"\n')
+        script.chmod(0o755)
+        run = self.chat("hello", "/edit", "/save kept.json", more=("--ctx", "256"),
+                        env={"EDITOR": str(script)})
+        self.assertIn(b"256", run.stderr)
+        self.assertEqual(len(json.loads((self.folder / "kept.json").read_text())["messages"]), 2)
+
     def test_a_question_too_long_is_taken_back(self):
         run = self.chat("x" * 3000, "hello", more=("--ctx", "256"))
         self.assertIn(b"256", run.stderr)
@@ -112,6 +121,20 @@ class OnATerminal(harness.Tests):
         history = self.folder / ".local" / "state" / "reckon" / "chat_history"
         self.assertIn("hello", history.read_text())
         self.assertEqual(stat.S_IMODE(history.stat().st_mode), 0o600)
+
+    def test_any_character_can_be_typed_in_any_locale(self):
+        for locale in ("C", "POSIX", "en_US.ISO-8859-1", "C.UTF-8"):
+            terminal = self.chat("--max-tokens", "4", env={"LC_ALL": locale})
+            terminal.prompt("0/4096 > ")
+            terminal.send("wie groß ist 3+4? 中文😀\r")
+            terminal.expect("of 4096")
+            terminal.prompt("/4096 > ")
+            terminal.send("/save typed.json\r")
+            terminal.expect("messages in")
+            terminal.send("\x04")
+            self.assertEqual(terminal.wait(), 0)
+            saved = json.loads((self.folder / "typed.json").read_text())["messages"]
+            self.assertEqual(saved[0]["content"], "wie groß ist 3+4? 中文😀", locale)
 
     def test_history_comes_back(self):
         state = self.folder / "state"

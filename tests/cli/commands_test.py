@@ -37,6 +37,53 @@ class Bundled(harness.Tests):
         self.assertEqual(ask.stdout, b"47\n")
 
 
+class Surroundings(harness.Tests):
+    def test_a_closed_stream_is_not_written_into_files(self):
+        for closed in ((2,), (1, 2), (0, 1, 2)):
+            target = self.folder / "closed.gguf"
+            command = "exec \"$@\" " + " ".join(f"{fd}>&-" for fd in closed)
+            run = subprocess.run(["sh", "-c", command, "sh", RECKON, "quantize", self.model, target,
+                                  "--type", "q8_0"], env=self.environment(), check=False)
+            self.assertIn(run.returncode, (0, 1), closed)
+            if target.exists():
+                self.expect(0, "quantize", self.model, "open.gguf", "--type", "q8_0")
+                self.assertEqual(target.read_bytes(), (self.folder / "open.gguf").read_bytes())
+                target.unlink()
+
+    def test_a_file_needs_no_home(self):
+        for model in (self.model, "reckon-small"):
+            run = subprocess.run([RECKON, "ask", "-m", model, "--max-tokens", "4", "x"], env={},
+                                 capture_output=True, check=False)
+            self.assertEqual(run.returncode, 0, run.stderr)
+        self.expect(0, "show", self.model, env={"HF_ENDPOINT": "nonsense"})
+
+    def test_a_file_that_may_not_grow_is_an_error(self):
+        run = subprocess.run(["sh", "-c", 'ulimit -f 8; exec "$@"', "sh", RECKON, "quantize",
+                              self.model, "large.gguf", "--type", "f16"], cwd=self.folder,
+                             env=self.environment(), capture_output=True, check=False)
+        self.assertEqual(run.returncode, 1)
+        self.assertIn(b"large.gguf", run.stderr)
+        self.assertEqual(list(self.folder.glob("large.gguf*")), [])
+
+
+class OddHeads(harness.Tests):
+    """Heads of 8 elements, for which there is no 8-bit cache."""
+
+    def test_the_8_bit_cache_is_refused_where_it_cannot_be(self):
+        small = self.folder / "small.gguf"
+        self.expect(0, "train", "init", "--tokenizer", self.model, "--d", "32", "--heads", "4",
+                    "--kv-heads", "2", "--ffn", "64", "--layers", "2", "-o", small)
+        self.assertIn(b"cache", self.expect(0, "show", small).stdout)
+        memory = json.loads(self.expect(0, "show", small, "--json").stdout)["memory"]
+        self.assertIn("kv_f16_bytes", memory["by_context"][0])
+        self.assertNotIn("kv_q8_bytes", memory["by_context"][0])
+        self.assertIn("kv_q8_bytes", json.loads(self.expect(
+            0, "show", "reckon-small", "--json").stdout)["memory"]["by_context"][0])
+        self.expect_error(2, "multiple of 32", "ask", "-m", small, "--kv-type", "q8", "x")
+        self.expect_error(2, "multiple of 32", "bench", "-m", small, "--kv-type", "q8")
+        self.expect(0, "ask", "-m", small, "--max-tokens", "4", "--template", "deepseek-r1", "x")
+
+
 class Usage(harness.Tests):
     def test_help_teaches(self):
         text = self.expect(0, "--help").stdout.decode()
@@ -171,6 +218,24 @@ class Ask(harness.Tests):
         for value in tree["timings"].values():
             self.assertIsInstance(value, NUMBER)
             self.assertGreater(value, 0)
+
+    def test_sampling_options(self):
+        def raw(*more):
+            return self.ask("--raw", "--temp", 0, "--max-tokens", 40, *more, "hello")
+
+        plain = raw()["answer"]
+        first = json.loads(self.expect(0, "tokenize", "-m", self.model, "--json",
+                                       stdin=plain.encode()).stdout)["ids"]
+        self.assertNotEqual(raw("--logit-bias", f"{first[0]}=-1000")["answer"], plain)
+        self.assertEqual(raw("--stop", plain[2:4])["answer"], plain[:plain.index(plain[2:4])])
+        self.assertEqual(raw("--stop", plain[2:4])["finish_reason"], "stop")
+        for option in ("--repeat-penalty", "--presence-penalty", "--frequency-penalty"):
+            self.assertEqual(raw(option, 1 if option == "--repeat-penalty" else 0)["answer"], plain)
+        self.assertNotEqual(raw("--repeat-penalty", 50)["answer"], plain)
+        self.expect_error(2, "repetition_penalty", "ask", "-m", self.model, "--repeat-penalty", 0,
+                          "x")
+        self.expect_error(2, "ID=X", "ask", "-m", self.model, "--logit-bias", "5", "x")
+        self.expect_error(2, "--seed", "ask", "-m", self.model, "--seed", "-1", "x")
 
     def test_budget_closes_the_thought(self):
         tree = self.ask("--max-tokens", 20, "--temp", 0, "--think-budget", 4, "hello")

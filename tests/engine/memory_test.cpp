@@ -141,6 +141,19 @@ TEST(PlanMemory, SaysWhatIsNeededAndWhatToDo) {
   EXPECT_THAT(hopeless.error().message, Not(HasSubstr("r1:")));
 }
 
+TEST(PlanMemory, AdvisesNeitherTheSameModelNorAContextThatFollowsFromTheJob) {
+  MemoryNeeds needs{.weights_bytes = 4'683'073'248,  // the real r1:7b in Q4_K_M
+                    .kv_bytes_per_token = 57344,
+                    .working_bytes = 0,
+                    .model_context = 1 << 20};
+  const auto message = [&] {
+    return plan_memory(needs, 20 * kGiB, 1 << 20, false).error().message;
+  };
+  EXPECT_THAT(message(), testing::EndsWith("try --ctx 262144 or r1:1.5b"));
+  needs.context_is_given = false;
+  EXPECT_THAT(message(), testing::EndsWith("try r1:1.5b or --paged (slow)"));
+}
+
 TEST(PlanMemory, PagedWeightsNeedNotFit) {
   EXPECT_TRUE(plan_memory(seven_billion(), 3 * kGiB, 16384, true).ok());
   EXPECT_FALSE(plan_memory(seven_billion(), kGiB / 2, 16384, true).ok());

@@ -26,7 +26,8 @@ struct TinyFile {
   std::map<std::string, std::string> strings;
   std::map<std::string, bool> bools;
   std::map<std::string, std::vector<int64_t>> tensors;
-  std::string poisoned_tensor;  // its first element is NaN
+  std::string poisoned_tensor;      // its first element is NaN
+  std::vector<std::string> tokens;  // of a vocabulary, if there is one
 
   explicit TinyFile(const std::string& arch) : architecture(arch) {
     const int64_t d = 8, q = 8, kv = 4, ffn = 12, vocab = 10;
@@ -64,6 +65,7 @@ struct TinyFile {
     for (const auto& [key, value] : floats) writer.add_float32(architecture + "." + key, value);
     for (const auto& [key, value] : strings) writer.add_string(architecture + "." + key, value);
     for (const auto& [key, value] : bools) writer.add_bool(architecture + "." + key, value);
+    if (!tokens.empty()) writer.add_strings("tokenizer.ggml.tokens", tokens);
     writer.add_string("general.description", "kept and shown");
     for (const auto& [name, dims] : tensors) writer.add_tensor(name, TensorType::kF32, dims);
     EXPECT_TRUE(writer.begin(path).ok());
@@ -240,6 +242,10 @@ INSTANTIATE_TEST_SUITE_P(
                 "llama",
                 [](TinyFile& f) { f.floats["rope.freq_base"] = -1.0f; },
                 {"llama.rope.freq_base", "found -1"}},
+        Refusal{"more_tokens_than_rows",
+                "llama",
+                [](TinyFile& f) { f.tokens.assign(11, "a"); },
+                {"tokenizer.ggml.tokens", "expected at most 10", "found 11"}},
         Refusal{"vocab_size_disagrees",
                 "llama",
                 [](TinyFile& f) { f.uints["vocab_size"] = 11; },

@@ -382,7 +382,7 @@ const RecipeScale& full_scale() {
                                     .grpo_steps = 60,
                                     .grpo_questions = 16,
                                     .grpo_group = 16,
-                                    .second_steps = 500,
+                                    .second_steps = 1000,
                                     .small_start_steps = 2000,
                                     .small_grpo_steps = 30,
                                     .distillation_steps = 1500,

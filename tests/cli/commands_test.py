@@ -373,7 +373,8 @@ class Thinking(harness.Tests):
         self.expect_error(2, "--effort", *ask, "--effort", "low", "--think-budget", "3", "x")
         self.expect_error(2, "--paths: expected", *ask, "--ctx", 64, "--paths", "0", "x")
         self.expect_error(2, "--paths: expected", *ask, "--ctx", 64, "--paths", "65", "x")
-        self.expect_error(2, "--window: expected", *ask, "--ctx", 64, "--paths", "2", "--window", "0", "x")
+        self.expect_error(2, "--window: expected", *ask, "--ctx", 64, "--paths", "2", "--window",
+                          "0", "x")
         self.expect_error(2, "--early-stop", *ask, "--early-stop", "often", "x")
         self.expect_error(2, "--soft-share: expected", *ask, "--ctx", 64, "--soft-share", "2", "x")
         self.expect_error(2, "--verify", *ask, "--ctx", 64, "--verify", "absent", "x")

@@ -43,7 +43,7 @@ Result<std::shared_ptr<const Grammar>> load_constraint(const AskOptions& options
 }
 
 Result<Request> make_request(const AskOptions& options, const Engine& engine,
-                             const std::string& text) {
+                             const std::string& text, std::shared_ptr<const Grammar> constraint) {
   Request request;
   std::string_view template_name;
   if (engine.chat_template() != nullptr) template_name = engine.chat_template()->name();
@@ -60,6 +60,7 @@ Result<Request> make_request(const AskOptions& options, const Engine& engine,
                                         render_options(options.answer)));
   }
   apply_answer_options(options.answer, template_name, request);
+  request.constraint = std::move(constraint);
   RECKON_RETURN_IF_ERROR(apply_think_options(options.answer.think, engine, text, request));
   return request;
 }
@@ -85,8 +86,7 @@ Status run_ask(const AskOptions& options) {
   RECKON_ASSIGN(const LoadedEngine loaded,
                 load_with_progress(options.answer.model.path, std::move(load), options.json));
   Engine& engine = *loaded.engine;
-  RECKON_ASSIGN(Request request, make_request(options, engine, text));
-  request.constraint = std::move(constraint);
+  RECKON_ASSIGN(Request request, make_request(options, engine, text, std::move(constraint)));
 
   SteersAnswer steering(engine);
   AnswerPrinter printer(engine, steering, request.thinking, options.answer.show_thinking,

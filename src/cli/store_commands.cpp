@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <ctime>
+#include <filesystem>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "cli/json_line.h"
@@ -146,6 +148,14 @@ Status run_rm(const StoreCommandOptions& options) {
 
 Status run_verify(const StoreCommandOptions& options) {
   RECKON_ASSIGN(const ModelStore store, open_store());
+  std::error_code error;
+  if (options.name.find('/') != std::string::npos &&
+      std::filesystem::is_regular_file(options.name, error)) {
+    return usage_error(
+        options.name +
+        ": expected the name of a model of the store, which knows its files' hashes; "
+        "found a file");
+  }
   RECKON_RETURN_IF_ERROR(verify_with_progress(store, options.name, options.json));
   RECKON_ASSIGN(const StoredModel model, store.find(options.name));
   if (options.json) {

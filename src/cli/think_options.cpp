@@ -117,6 +117,33 @@ int64_t sequences_at_once(const ThinkOptions& options) {
   return std::clamp<int64_t>(std::min(options.paths.n, options.paths.window), 1, 64);
 }
 
+namespace {
+
+// The engine's words for what options set.
+Status in_options(const Status& status) {
+  static constexpr std::pair<std::string_view, std::string_view> kNames[] = {
+      {"think_budget", "--think-budget"},
+      {"soft_share", "--soft-share"},
+      {"closing_sentence", "--closing"},
+      {"min_think_tokens", "--min-think"},
+      {"early_stop", "--early-stop"},
+      {"early_stop.confidence", "--early-confidence"},
+      {"early_stop.agreeing", "--early-agree"},
+      {"early_stop.min_gap", "--early-gap"},
+      {"paths", "--paths"},
+      {"paths.window", "--window"},
+      {"paths.confidence", "--vote-confidence"}};
+  if (status.ok()) return status;
+  Error error = status.error();
+  const std::string field = error.message.substr(0, error.message.find(':'));
+  for (const auto& [name, option] : kNames) {
+    if (field == name) error.message.replace(0, name.size(), option);
+  }
+  return error;
+}
+
+}  // namespace
+
 Status apply_think_options(const ThinkOptions& options, const Engine& engine, std::string question,
                            Request& request) {
   request.think_budget = options.budget;
@@ -137,7 +164,7 @@ Status apply_think_options(const ThinkOptions& options, const Engine& engine, st
   request.paths.stop = options.vote_stop == "off"      ? Stop::kOff
                        : options.vote_stop == "window" ? Stop::kWindow
                                                        : Stop::kPosterior;
-  if (options.verifier.empty()) return {};
+  if (options.verifier.empty()) return in_options(engine.check(request));
   std::error_code error;
   const std::filesystem::path program = std::filesystem::canonical(options.verifier, error);
   if (error) {
@@ -148,7 +175,7 @@ Status apply_think_options(const ThinkOptions& options, const Engine& engine, st
                           .question = std::move(question),
                           .time_ms = static_cast<int64_t>(options.verify_seconds * 1e3),
                           .memory_bytes = options.verify_mib << 20};
-  return {};
+  return in_options(engine.check(request));
 }
 
 }  // namespace reckon::cli

@@ -91,6 +91,35 @@ std::string_view verdict(const PathReport& path) {
   return *path.passed ? ", passed" : ", not passed";
 }
 
+// An answer may have several lines.
+std::string on_one_line(std::string_view answer) {
+  std::string line;
+  for (const char c : answer) {
+    const bool blank = c == '\n' || c == '\r' || c == '\t' || c == ' ';
+    if (!blank) line += c;
+    if (blank && !line.empty() && line.back() != ' ') line += ' ';
+  }
+  return line;
+}
+
+std::string vote_lines(const DeliberationReport& report) {
+  std::string text;
+  int64_t n_counted = 0;
+  for (const VoteCount& vote : report.votes) n_counted += vote.n_votes;
+  for (const VoteCount& vote : report.votes) {
+    text += fmt::format("{:5.1f} %  {} of {} answers: {}\n", 100 * vote.share, vote.n_votes,
+                        n_counted, on_one_line(vote.answer));
+  }
+  for (size_t i = 0; i < report.paths.size(); ++i) {
+    const PathReport& path = report.paths[i];
+    const std::string answer = path.answer.empty() ? "no answer" : on_one_line(path.answer);
+    text += fmt::format("path {}: {} tokens, {}{}{}\n", i, path.n_tokens,
+                        path.finished ? answer : "ended", verdict(path),
+                        static_cast<int64_t>(i) == report.chosen ? ", told" : "");
+  }
+  return text;
+}
+
 }  // namespace
 
 void add_report(JsonLine& json, const Completion& completion, double load_ms) {
@@ -135,15 +164,11 @@ std::string explanation(const Completion& completion) {
     text +=
         fmt::format("{} side branches took {} tokens.\n", n_probes, completion.usage.probe_tokens);
   }
-  for (const VoteCount& vote : report.votes) {
-    text += fmt::format("{:5.1f} %  {} of {} paths: {}\n", 100 * vote.share, vote.n_votes,
-                        report.paths.size(), vote.answer);
-  }
-  for (size_t i = 0; i < report.paths.size() && report.paths.size() > 1; ++i) {
-    const PathReport& path = report.paths[i];
-    text += fmt::format("path {}: {} tokens, {}{}{}\n", i, path.n_tokens,
-                        path.finished ? path.answer.empty() ? "no answer" : path.answer : "ended",
-                        verdict(path), static_cast<int64_t>(i) == report.chosen ? ", told" : "");
+  if (report.paths.size() == 1) {
+    const PathReport& path = report.paths.front();
+    if (path.passed) text += *path.passed ? "The answer passed.\n" : "The answer did not pass.\n";
+  } else {
+    text += vote_lines(report);
   }
   for (const PathReport& path : report.paths) {
     if (path.verifier_error.empty()) continue;

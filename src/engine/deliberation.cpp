@@ -81,7 +81,7 @@ void Deliberation::verify(Member& member, int wait_ms) {
   if (!member.path.finished() || member.verified) return;
   const std::string& text = member.path.answer();
   if (!member.verifier) {
-    member.report.answer = extract_answer(text);
+    member.report.answer = voted_answer(text, request_.constraint != nullptr);
     if (request_.verification.program.empty() || normalise_answer(member.report.answer).empty()) {
       member.verified = true;
       return;
@@ -266,6 +266,7 @@ void Deliberation::finish() {
   FinishedEvent event;
   event.reason = cancelled_ ? FinishReason::kCancelled : chosen.path.reason();
   event.error = chosen.path.error();
+  event.stop = chosen.path.stop();
   const bool early = *decided_ == ThoughtEnd::kVote || *decided_ == ThoughtEnd::kVerified;
   event.thought_end = early && request_.paths.n > 1 ? *decided_ : chosen.path.thought_end();
   event.usage = usage(*report);
@@ -281,6 +282,8 @@ DeliberationReport Deliberation::report() const {
   for (const auto& member : members_) {
     PathReport path = member->report;
     path.end = member->path.thought_end();
+    path.reason = member->path.reason();
+    path.output = member->path.counts();
     if (!member->counted) {  // even if it had come to its end by then
       path.end = *decided_;
       path.answer.clear();

@@ -516,6 +516,9 @@ void Engine::finish(Active& active, FinishReason reason, std::string error) {
   event.reason = reason;
   event.thought_end = active.thought_end;
   event.error = std::move(error);
+  // Behind the request's own stand the model's.
+  const std::optional<size_t> met = active.stops.met();
+  if (met && *met < active.request.stop.size()) event.stop = active.request.stop[*met];
   event.usage.computed_tokens = active.n_computed;
   if (energy_.readable()) event.usage.joules = active.joules;
   event.usage.prompt_tokens = active.n_prompt;

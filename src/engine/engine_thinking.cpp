@@ -145,6 +145,9 @@ Status Engine::check_thinking(const Request& request) const {
   if (request.early_stop.rule != EarlyStop::Rule::kOff && marks_.close.empty()) {
     return usage_error("early_stop: expected a model whose chat template has thoughts");
   }
+  if (request.early_stop.rule != EarlyStop::Rule::kOff && request.constraint != nullptr) {
+    return usage_error("early_stop: expected off where the answer is held to a format");
+  }
   RECKON_RETURN_IF_ERROR(check_paths(request.paths));
   return check_verification(request.verification);
 }

@@ -154,6 +154,7 @@ bool Path::take_common(Run& run, const Event& event) {
   run.usage = finished->usage;
   run.timings = finished->timings;
   run.error = finished->error;
+  run.stop = finished->stop;
   return true;
 }
 
@@ -330,6 +331,7 @@ void Path::finish(const Run& last) {
   finished_ = true;
   reason_ = last.reason;
   error_ = last.error;
+  stop_ = last.stop;
   if (!stopped_at_) thought_end_ = main_.thought_end;
 }
 

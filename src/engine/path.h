@@ -51,6 +51,7 @@ class Path {
   // Valid when finished().
   FinishReason reason() const { return reason_; }
   const std::string& error() const { return error_; }
+  const std::string& stop() const { return stop_; }      // FinishedEvent::stop
   const std::string& answer() const { return answer_; }  // all text of the answer
   bool ended_early() const { return ended_early_; }      // by end()
   ThoughtEnd thought_end() const { return thought_end_; }
@@ -84,6 +85,7 @@ class Path {
     Usage usage;
     Timings timings;
     std::string error;
+    std::string stop;
     int64_t n_tokens = 0;
 
     bool pending() const { return submitted && !ended; }
@@ -139,6 +141,7 @@ class Path {
   FinishReason reason_ = FinishReason::kStop;
   ThoughtEnd thought_end_ = ThoughtEnd::kNone;
   std::string error_;
+  std::string stop_;
   std::string answer_;
   double logprob_sum_ = 0;
   int64_t n_sampled_ = 0;

@@ -154,7 +154,9 @@ struct PathReport {
   std::string answer;  // as it was said; empty: none
   ThoughtEnd end = ThoughtEnd::kNone;
   bool finished = false;  // it came to its own answer's end; it votes if it has an answer
-  int64_t n_tokens = 0;   // generated and kept
+  FinishReason reason = FinishReason::kStop;  // kCancelled: ended before that
+  PartCounts output;                          // of n_tokens
+  int64_t n_tokens = 0;                       // generated and kept
   int64_t n_probes = 0;
   double weight = 1;           // of its vote
   std::optional<bool> passed;  // the verifier's verdict
@@ -238,7 +240,8 @@ struct FinishedEvent {
   ThoughtEnd thought_end = ThoughtEnd::kNone;
   Usage usage;
   Timings timings;
-  std::string error;                                       // for kError
+  std::string error;  // for kError
+  std::string stop;   // of Request::stop, the one that ended the answer; empty: none
   std::shared_ptr<const DeliberationReport> deliberation;  // null for requests without
 };
 

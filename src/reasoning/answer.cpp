@@ -4,13 +4,22 @@
 
 #include <algorithm>
 #include <array>
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
+#include <boost/json/value.hpp>
+#include <cmath>
 #include <cstdint>
 #include <optional>
 #include <utility>
 #include <vector>
 
+#include "base/json.h"
+
 namespace reckon {
 namespace {
+
+namespace json = boost::json;
 
 constexpr std::string_view kBlank = " \t\r\n";
 constexpr size_t kMaxFormulaBytes = 4096;
@@ -93,7 +102,66 @@ std::optional<std::string_view> last_announced(std::string_view text) {
   return sentence(text.substr(begin));
 }
 
+// Boxed, tagged or announced.
+std::optional<std::string_view> stated(std::string_view text) {
+  for (const auto find : {last_boxed, last_tagged, last_announced}) {
+    if (const auto answer = find(text)) return trim(*answer);
+  }
+  return std::nullopt;
+}
+
+constexpr std::string_view kFence = "```";
+
+// The code of a fenced block that the text ends in.
+std::optional<std::string_view> last_block(std::string_view text) {
+  const size_t line = text.rfind('\n');
+  if (line == std::string_view::npos) return std::nullopt;
+  if (trim(text.substr(line)).find_first_not_of('`') != std::string_view::npos) return std::nullopt;
+  if (!trim(text.substr(line)).starts_with(kFence)) return std::nullopt;
+  const std::string_view before = text.substr(0, line);
+  const size_t fence = before.rfind(kFence);
+  if (fence == std::string_view::npos) return std::nullopt;
+  const size_t code = before.find('\n', fence);  // behind the language
+  return code == std::string_view::npos ? std::nullopt : std::optional(trim(before.substr(code)));
+}
+
+std::string_view last_paragraph(std::string_view text) {
+  for (size_t end = text.size(); (end = text.rfind('\n', end)) != std::string_view::npos; --end) {
+    const size_t before = text.find_last_not_of(" \t\r", end - 1);  // text is trimmed: end > 0
+    if (text[before] == '\n') return text.substr(end + 1);
+  }
+  return text;
+}
+
 // --- rewriting
+
+// 1.0 and 1 are one number, and the order of keys means nothing.
+json::value ordered(const json::value& value) {
+  if (const double* number = value.if_double()) {
+    const bool whole = std::floor(*number) == *number && std::fabs(*number) < 9e15;
+    return whole ? json::value(static_cast<int64_t>(*number)) : value;
+  }
+  if (const json::array* list = value.if_array()) {
+    json::array result;
+    for (const json::value& item : *list) result.push_back(ordered(item));
+    return result;
+  }
+  const json::object* object = value.if_object();
+  if (object == nullptr) return value;
+  std::vector<std::string_view> keys;
+  for (const auto& field : *object) keys.push_back(field.key());
+  std::sort(keys.begin(), keys.end());
+  json::object result;
+  for (const std::string_view key : keys) result[key] = ordered(object->at(key));
+  return result;
+}
+
+std::optional<std::string> normalise_json(std::string_view text) {
+  if (!text.starts_with('{') && !text.starts_with('[')) return std::nullopt;
+  const Result<json::value> value = parse_json(text, "answer");
+  if (!value.ok()) return std::nullopt;
+  return json::serialize(ordered(*value));
+}
 
 void replace_all(std::string& text, std::string_view from, std::string_view to) {
   std::string result;
@@ -385,12 +453,18 @@ std::optional<std::string> normalise_number(std::string_view text) {
 }  // namespace
 
 std::string extract_answer(std::string_view text) {
-  if (const auto boxed = last_boxed(text)) return std::string(trim(*boxed));
-  if (const auto tagged = last_tagged(text)) return std::string(trim(*tagged));
-  if (const auto announced = last_announced(text)) return std::string(trim(*announced));
+  if (const auto answer = stated(text)) return std::string(*answer);
   text = trim(text);
   const size_t line = text.rfind('\n');
   return std::string(line == std::string_view::npos ? text : trim(text.substr(line + 1)));
+}
+
+std::string voted_answer(std::string_view text, bool held) {
+  const std::string_view whole = trim(text);
+  if (held) return std::string(whole);
+  if (const auto answer = stated(text)) return std::string(*answer);
+  if (const auto block = last_block(whole)) return std::string(*block);
+  return std::string(trim(last_paragraph(whole)));
 }
 
 std::string normalise_answer(std::string_view answer) {
@@ -402,6 +476,7 @@ std::string normalise_answer(std::string_view answer) {
   };
   answer = without_end(answer);
   while (const auto inside = unwrapped(answer)) answer = without_end(trim(*inside));
+  if (std::optional<std::string> json = normalise_json(answer)) return *std::move(json);
 
   std::string text(answer);
   drop_decoration(text);

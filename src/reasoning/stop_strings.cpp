@@ -14,23 +14,23 @@ size_t partial_match_length(std::string_view text, std::string_view pattern) {
 }
 
 void StopStrings::push(std::string_view text, std::string& out) {
-  if (stopped_) return;
+  if (met_) return;
   held_ += text;
   size_t cut = std::string::npos;
   size_t cut_end = std::string::npos;
-  for (const std::string& stop : stops_) {
-    const size_t begin = held_.find(stop);
+  for (size_t i = 0; i < stops_.size(); ++i) {
+    const size_t begin = held_.find(stops_[i]);
     if (begin == std::string::npos) continue;
-    const size_t end = begin + stop.size();
+    const size_t end = begin + stops_[i].size();
     if (end < cut_end || (end == cut_end && begin < cut)) {
       cut = begin;
       cut_end = end;
+      met_ = i;
     }
   }
   if (cut != std::string::npos) {
     out.append(held_, 0, cut);
     held_.clear();
-    stopped_ = true;
     return;
   }
   size_t keep = 0;

@@ -2,6 +2,8 @@
 // still become a stop string is held back until that is decided.
 #pragma once
 
+#include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,12 +22,14 @@ class StopStrings {
   // The text still held back, when no more will come.
   std::string finish();
 
-  bool stopped() const { return stopped_; }
+  bool stopped() const { return met_.has_value(); }
+  // Which of the stops that was: its index.
+  std::optional<size_t> met() const { return met_; }
 
  private:
   std::vector<std::string> stops_;
   std::string held_;  // a proper prefix of a stop string
-  bool stopped_ = false;
+  std::optional<size_t> met_;
 };
 
 // The length of the longest end of text that begins `pattern` without completing it.

@@ -55,8 +55,8 @@ Status validate(const SamplingParams& params, int64_t vocab_size) {
       return usage_error(fmt::format("logit_bias: expected a token id from 0 to {}, found {}",
                                      vocab_size - 1, entry.token));
     }
-    RECKON_RETURN_IF_ERROR(check_range(fmt::format("logit_bias of token {}", entry.token),
-                                       entry.bias, -kMaxBias, kMaxBias));
+    RECKON_RETURN_IF_ERROR(
+        check_range(fmt::format("logit_bias[{}]", entry.token), entry.bias, -kMaxBias, kMaxBias));
   }
   return {};
 }

@@ -18,14 +18,17 @@ namespace json = boost::json;
 constexpr double kAnyNumber = std::numeric_limits<double>::max();
 constexpr int64_t kAnyCount = std::numeric_limits<int32_t>::max();
 
-// Clients send a thinking block back with the signature it came with. Earlier thoughts are dropped
-// (R1's template drops them), so nothing depends on it: it only has to be there.
-constexpr std::string_view kSignature =
-    "cmVja29uOiB0aG91Z2h0cyBvZiBlYXJsaWVyIHR1cm5zIGFyZSBkcm9wcGVk";
+constexpr std::pair<std::string_view, std::string_view> kNames[] = {
+    {"prompt", "messages"}, {"stop", "stop_sequences"}, {"think_budget", "thinking.budget_tokens"}};
 
 std::string_view stop_reason(const ChoiceEnd& end) {
   if (end.called_tools) return "tool_use";
+  if (!end.stop.empty()) return "stop_sequence";
   return end.reason == FinishReason::kLength ? "max_tokens" : "end_turn";
+}
+
+json::value stop_sequence(const ChoiceEnd& end) {
+  return end.stop.empty() ? json::value(nullptr) : json::value(end.stop);
 }
 
 json::object usage_object(const Usage& usage) {
@@ -38,10 +41,11 @@ json::object usage_object(const Usage& usage) {
 struct MessageHead {
   std::string id;
   std::string model;
+  bool tells_thought = false;
 };
 
-// reason: empty while the answer is under way.
-json::object message_object(const MessageHead& head, json::array content, std::string_view reason,
+// end: null while the answer is under way.
+json::object message_object(const MessageHead& head, json::array content, const ChoiceEnd* end,
                             json::object usage) {
   json::object message{{"id", head.id},
                        {"type", "message"},
@@ -51,7 +55,10 @@ json::object message_object(const MessageHead& head, json::array content, std::s
                        {"stop_reason", nullptr},
                        {"stop_sequence", nullptr},
                        {"usage", std::move(usage)}};
-  if (!reason.empty()) message["stop_reason"] = reason;
+  if (end != nullptr) {
+    message["stop_reason"] = stop_reason(*end);
+    message["stop_sequence"] = stop_sequence(*end);
+  }
   return message;
 }
 
@@ -64,14 +71,18 @@ class MessageStream final : public AnswerWriter {
  public:
   MessageStream(Call call, MessageHead head) : call_(std::move(call)), head_(std::move(head)) {}
 
-  void begin() override {
+  // What of the prompt is cached is only known at the end.
+  void begin(int64_t n_prompt_tokens) override {
     call_.exchange->begin(200, event_stream_headers(call_),
                           "event: ping\ndata: {\"type\":\"ping\"}\n\n");
-    send("message_start", {{"message", message_object(head_, {}, "", usage_object({}))}});
+    Usage usage;
+    usage.prompt_tokens = n_prompt_tokens;
+    send("message_start", {{"message", message_object(head_, {}, nullptr, usage_object(usage))}});
   }
 
   void text(size_t, Part part, std::string_view text, std::vector<DrawnToken>) override {
     const bool thinking = part == Part::kThinking;
+    if (thinking && !head_.tells_thought) return;
     if (thinking) {
       open(Block::kThinking, {{"type", "thinking"}, {"thinking", ""}, {"signature", ""}});
       delta({{"type", "thinking_delta"}, {"thinking", text}});
@@ -96,7 +107,7 @@ class MessageStream final : public AnswerWriter {
   void done(const AnswerTotals& totals) override {
     close();
     send("message_delta",
-         {{"delta", {{"stop_reason", stop_reason(end_)}, {"stop_sequence", nullptr}}},
+         {{"delta", {{"stop_reason", stop_reason(end_)}, {"stop_sequence", stop_sequence(end_)}}},
           {"usage", usage_object(totals.usage)}});
     send("message_stop", {});
     call_.exchange->end();
@@ -131,7 +142,7 @@ class MessageStream final : public AnswerWriter {
   void close() {
     if (block_ == Block::kNone) return;
     if (block_ == Block::kThinking) {
-      delta({{"type", "signature_delta"}, {"signature", kSignature}});
+      delta({{"type", "signature_delta"}, {"signature", kThoughtSignature}});
     }
     send("content_block_stop", {{"index", index_}});
     block_ = Block::kNone;
@@ -149,7 +160,7 @@ class MessageReply final : public AnswerWriter {
  public:
   MessageReply(Call call, MessageHead head) : call_(std::move(call)), head_(std::move(head)) {}
 
-  void begin() override {}
+  void begin(int64_t) override {}
   void text(size_t, Part part, std::string_view text, std::vector<DrawnToken>) override {
     (part == Part::kThinking ? thinking_ : text_) += text;
   }
@@ -162,14 +173,13 @@ class MessageReply final : public AnswerWriter {
   void choice_end(size_t, const ChoiceEnd& end) override { end_ = end; }
   void done(const AnswerTotals& totals) override {
     json::array content;
-    if (!thinking_.empty()) {
-      content.push_back(
-          json::object{{"type", "thinking"}, {"thinking", thinking_}, {"signature", kSignature}});
+    if (!thinking_.empty() && head_.tells_thought) {
+      content.push_back(json::object{
+          {"type", "thinking"}, {"thinking", thinking_}, {"signature", kThoughtSignature}});
     }
     if (!text_.empty()) content.push_back(json::object{{"type", "text"}, {"text", text_}});
     for (json::value& call : calls_) content.push_back(std::move(call));
-    reply_json(call_, message_object(head_, std::move(content), stop_reason(end_),
-                                     usage_object(totals.usage)));
+    reply_json(call_, message_object(head_, std::move(content), &end_, usage_object(totals.usage)));
   }
   void fail(const ApiError& error) override { reply_error(call_, error); }
 
@@ -203,6 +213,8 @@ void read_block(Fields& fields, const json::object& block, const std::string& na
     if (const json::value* content = f.find("content")) {
       result.content = read_text_parts(f, *content, "content").value_or("");
     }
+    // A template has no place for it beside the text.
+    if (f.boolean("is_error").value_or(false)) result.content.insert(0, "Error: ");
     spec.messages.push_back(std::move(result));
   } else if (!f.error()) {
     f.fail("type", "expected text, thinking, tool_use or tool_result, found " + excerpt(type));
@@ -262,8 +274,7 @@ void read_tools(Fields& fields, GenerateSpec& spec) {
     Fields f(*tool, name);
     const std::string type = f.text("type").value_or("custom");
     if (type != "custom") f.fail("type", "expected custom: no tool runs here, found " + type);
-    const std::string function = f.text("name").value_or("");
-    if (!f.error() && function.empty()) f.fail("name", "expected a name, found none");
+    const std::string function = read_function(f);
     const json::object* schema = f.object("input_schema");
     spec.tools.push_back(
         json::object{{"type", "function"},
@@ -280,22 +291,57 @@ void read_tools(Fields& fields, GenerateSpec& spec) {
   const std::string only = f.text("name").value_or("");
   fields.take_error(f);
   if (type == "none") spec.tools.clear();
+  if (type == "any" && spec.tools.empty()) {
+    fields.fail("tool_choice", "expected tools to choose from, found none");
+  }
   if (type == "any") spec.must_call = true;
   if (type == "tool") choose_tool(fields, "tool_choice.name", only, spec);
-}
-
-void read_thinking(Fields& fields, GenerateSpec& spec) {
-  const json::object* thinking = fields.object("thinking");
-  if (thinking == nullptr) return;
-  Fields f(*thinking, "thinking");
-  const auto type = f.one_of("type", {"enabled", "disabled", "adaptive"});
-  if (type == "disabled") spec.effort = Effort::kNone;
-  if (type == "enabled") spec.think_budget = f.integer("budget_tokens", 0, kAnyCount);
+  // A call that has to be made is one, by its grammar.
+  if (f.boolean("disable_parallel_tool_use").value_or(false) && !spec.tools.empty() &&
+      !spec.must_call) {
+    fields.fail("tool_choice.disable_parallel_tool_use",
+                "expected false: a model may make several calls");
+  }
   fields.take_error(f);
 }
 
-// The fields that /v1/messages and its count_tokens share.
-void read_prompt(Fields& fields, GenerateSpec& spec) {
+// Whether the thought is to be told: where nothing is said, the model thinks for itself.
+bool read_thinking(Fields& fields, GenerateSpec& spec) {
+  const json::object* thinking = fields.object("thinking");
+  if (thinking == nullptr) return false;
+  Fields f(*thinking, "thinking");
+  const auto type = f.one_of("type", {"enabled", "disabled", "adaptive"});
+  if (type == "disabled") spec.effort = Effort::kNone;
+  if (type == "enabled") {
+    spec.think_budget = f.integer("budget_tokens", 0, kAnyCount);
+    if (!f.error() && !spec.think_budget) {
+      f.fail("budget_tokens", "expected a number of tokens, found none");
+    }
+  }
+  fields.take_error(f);
+  return type == "enabled" || type == "adaptive";
+}
+
+// output_config.effort and .format, which has been output_format.
+void read_output(Fields& fields, GenerateSpec& spec) {
+  if (const json::object* config = fields.object("output_config")) {
+    Fields f(*config, "output_config");
+    const auto effort = f.one_of("effort", {"low", "medium", "high", "xhigh", "max"});
+    if (effort && !spec.effort) {
+      spec.effort = effort == "max" ? Effort::kXhigh : parse_effort(*effort);
+    }
+    read_response_format(f, "format", SchemaPlace::kBesideType, spec);
+    fields.take_error(f);
+  }
+  read_response_format(fields, "output_format", SchemaPlace::kBesideType, spec);
+  if (!spec.schema.is_null() && !spec.tools.empty()) {
+    fields.fail(spec.format_field, "expected no tools beside it: a call is no such answer");
+  }
+}
+
+// The fields that /v1/messages and its count_tokens share; whether the thought is to be told.
+bool read_prompt(Fields& fields, GenerateSpec& spec) {
+  spec.field_names = kNames;
   spec.model = fields.text("model").value_or("");
   if (const json::value* system = fields.find("system")) {
     spec.messages.push_back({.role = Role::kSystem,
@@ -309,8 +355,14 @@ void read_prompt(Fields& fields, GenerateSpec& spec) {
   for (size_t i = 0; messages != nullptr && i < messages->size(); ++i) {
     read_message(fields, (*messages)[i], fmt::format("messages[{}]", i), spec);
   }
+  if (!fields.error() && spec.messages.back().role == Role::kAssistant) {
+    fields.fail(fmt::format("messages[{}].role", messages->size() - 1),
+                "expected user in the last message: an answer is not gone on from");
+  }
   read_tools(fields, spec);
-  read_thinking(fields, spec);
+  const bool tells_thought = read_thinking(fields, spec);
+  read_output(fields, spec);
+  return tells_thought;
 }
 
 void messages(ApiContext& context, Call call) {
@@ -318,7 +370,7 @@ void messages(ApiContext& context, Call call) {
   if (!body.ok()) return reply_error(call, body.error());
   Fields fields(*body);
   GenerateSpec spec;
-  read_prompt(fields, spec);
+  const bool tells_thought = read_prompt(fields, spec);
   const bool stream = fields.boolean("stream").value_or(false);
   spec.max_tokens = fields.integer("max_tokens", 1, kAnyCount);
   if (!spec.max_tokens) fields.fail("max_tokens", "expected a number of tokens, found none");
@@ -328,7 +380,8 @@ void messages(ApiContext& context, Call call) {
   spec.stop = fields.texts("stop_sequences");
   if (fields.error()) return reply_error(call, *fields.error());
   const MessageHead head{.id = random_id("msg_"),
-                         .model = spec.model.empty() ? context.default_model : spec.model};
+                         .model = spec.model.empty() ? context.default_model : spec.model,
+                         .tells_thought = tells_thought};
   const AnswerPlan plan{
       .id = head.id, .api = "anthropic.messages", .parse_tools = !spec.tools.empty()};
   start_answer(context, call, std::move(spec), plan,

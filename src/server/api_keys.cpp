@@ -18,7 +18,6 @@ namespace reckon::server {
 namespace {
 
 namespace json = boost::json;
-using Clock = std::chrono::steady_clock;
 
 constexpr size_t kMinKeyBytes = 16;
 constexpr size_t kMaxKeyBytes = 256;
@@ -130,11 +129,15 @@ const ApiKey* ApiKeys::find(std::string_view given) const {
   return match;
 }
 
-std::optional<ApiError> ApiKeys::count_request(const ApiKey& key) {
-  const std::lock_guard lock(mutex_);
+ApiKeys::Minute& ApiKeys::minute_locked(const ApiKey& key, Clock::time_point now) {
   Minute& minute = minutes_[&key];
-  const Clock::time_point now = Clock::now();
   if (now - minute.began >= std::chrono::minutes(1)) minute = {.began = now};
+  return minute;
+}
+
+std::optional<ApiError> ApiKeys::count_request(const ApiKey& key, Clock::time_point now) {
+  const std::lock_guard lock(mutex_);
+  Minute& minute = minute_locked(key, now);
   const bool too_many = key.requests_per_minute && minute.n_requests >= *key.requests_per_minute;
   const bool too_long = key.tokens_per_minute && minute.n_tokens >= *key.tokens_per_minute;
   if (!too_many && !too_long) {
@@ -152,9 +155,9 @@ std::optional<ApiError> ApiKeys::count_request(const ApiKey& key) {
       .retry_after_s = std::max(1, static_cast<int>(left.count()))};
 }
 
-void ApiKeys::count_tokens(const ApiKey& key, int64_t n_tokens) {
+void ApiKeys::count_tokens(const ApiKey& key, int64_t n_tokens, Clock::time_point now) {
   const std::lock_guard lock(mutex_);
-  minutes_[&key].n_tokens += n_tokens;
+  minute_locked(key, now).n_tokens += n_tokens;
 }
 
 }  // namespace reckon::server

@@ -38,16 +38,21 @@ class ApiKeys {
   // their ends.
   const ApiKey* find(std::string_view key) const;
 
+  using Clock = std::chrono::steady_clock;
+
   // Counts a request; 429 when its key's minute is used up, by requests or by tokens.
-  std::optional<ApiError> count_request(const ApiKey& key);
-  void count_tokens(const ApiKey& key, int64_t n_tokens);
+  std::optional<ApiError> count_request(const ApiKey& key, Clock::time_point now = Clock::now());
+  // Tokens of an answer that has ended: they count in the minute of its end.
+  void count_tokens(const ApiKey& key, int64_t n_tokens, Clock::time_point now = Clock::now());
 
  private:
   struct Minute {
-    std::chrono::steady_clock::time_point began;
+    Clock::time_point began;
     int64_t n_requests = 0;
     int64_t n_tokens = 0;
   };
+
+  Minute& minute_locked(const ApiKey& key, Clock::time_point now);
 
   std::vector<ApiKey> keys_;
   std::mutex mutex_;

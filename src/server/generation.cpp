@@ -40,7 +40,11 @@ Generation::Generation(AnswerServices& services, HostLease host, Options options
 
 void Generation::on_queued() {
   ++services_.metrics.answers_started;
-  writer_->begin();
+  int64_t n_prompt_tokens = 0;
+  for (size_t i = 0; i < requests.size(); i += options_.n_choices_per_prompt) {
+    n_prompt_tokens += std::ssize(requests[i].prompt);
+  }
+  writer_->begin(n_prompt_tokens);
 }
 
 Generation::~Generation() { services_.running.remove(options_.id); }
@@ -52,12 +56,26 @@ void Generation::on_event(size_t choice, const Event& event) {
   } else if (options_.n_paths > 1 && !std::holds_alternative<FinishedEvent>(event)) {
     // The path that won is told again after the vote: its text has gone out already.
   } else if (const auto* text = std::get_if<TextEvent>(&event)) {
+    drop_silent_tokens(choices_[choice], *text);
     send_text(choice, text->part, text->text);
   } else if (const auto* token = std::get_if<TokenEvent>(&event)) {
     if (token->logprobs) choices_[choice].drawn.push_back({token->token, *token->logprobs});
   } else if (const auto* finished = std::get_if<FinishedEvent>(&event)) {
     finish(choice, *finished);
   }
+}
+
+// A part's first text comes behind tokens that are no text of it: marks and blanks around them.
+void Generation::drop_silent_tokens(Choice& choice, const TextEvent& text) const {
+  if (std::exchange(choice.part, text.part) == text.part || choice.drawn.empty()) return;
+  const Tokenizer& tokenizer = host_->engine().tokenizer();
+  std::string bytes;
+  for (const DrawnToken& token : choice.drawn) bytes += tokenizer.bytes(token.token);
+  size_t begin = bytes.rfind(text.text);
+  if (begin == std::string::npos) return;  // not what the tokens spell: bytes were replaced
+  auto first = choice.drawn.begin();
+  for (size_t n; (n = tokenizer.bytes(first->token).size()) <= begin; ++first) begin -= n;
+  choice.drawn.erase(choice.drawn.begin(), first);
 }
 
 void Generation::send_text(size_t choice, Part part, std::string_view text) {
@@ -74,6 +92,7 @@ void Generation::send_text(size_t choice, Part part, std::string_view text) {
 void Generation::send_tool_events(size_t choice, std::vector<ToolEvent> events) {
   for (const ToolEvent& event : events) {
     if (const auto* call = std::get_if<ToolCall>(&event)) {
+      choices_[choice].drawn.clear();  // they spelt the call
       writer_->tool_call(choice, *call);
     } else if (const auto& text = std::get<std::string>(event); !text.empty()) {
       writer_->text(choice, Part::kAnswer, text, std::exchange(choices_[choice].drawn, {}));
@@ -81,21 +100,47 @@ void Generation::send_tool_events(size_t choice, std::vector<ToolEvent> events) 
   }
 }
 
+// A path's own end, unless all were ended from outside.
+ChoiceEnd Generation::end_of(size_t choice, size_t path, const FinishedEvent& event) const {
+  ChoiceEnd end{.reason = event.reason,
+                .called_tools = choices_[choice].tools.any_call(),
+                .stop = event.stop,
+                .usage = event.usage,
+                .timings = event.timings,
+                .thought_end = event.thought_end};
+  const bool all_ended =
+      event.reason == FinishReason::kCancelled || event.reason == FinishReason::kError;
+  if (options_.n_paths == 1 || event.deliberation == nullptr || all_ended) return end;
+  const PathReport& report = event.deliberation->paths[path];
+  end.reason = report.reason;
+  end.cut = report.reason == FinishReason::kCancelled;
+  end.usage.output = report.output;
+  end.thought_end = report.end;
+  return end;
+}
+
 void Generation::finish(size_t choice, const FinishedEvent& event) {
-  for (size_t i = choice; i < choice + options_.n_paths; ++i) {
+  Usage answer = event.usage;
+  size_t n_begun = options_.n_paths;
+  if (options_.n_paths > 1 && event.deliberation != nullptr) {
+    n_begun = event.deliberation->paths.size();
+    answer.output = {};
+    for (const PathReport& path : event.deliberation->paths) {
+      answer.output.thinking += path.output.thinking;
+      answer.output.answer += path.output.answer;
+      answer.output.scaffold += path.output.scaffold;
+    }
+  }
+  for (size_t i = choice; i < choice + n_begun; ++i) {
     std::vector<ToolEvent> events;
     if (options_.parse_tools) choices_[i].tools.finish(events);
     send_tool_events(i, std::move(events));
   }
-  services_.metrics.count(event.reason, event.usage, event.timings);
+  services_.metrics.count(event.reason, answer, event.timings);
   if (event.reason == FinishReason::kError) error_ = event.error;
   cancelled_ = cancelled_ || event.reason == FinishReason::kCancelled;
-  for (size_t i = choice; i < choice + options_.n_paths; ++i) {
-    writer_->choice_end(i, {.reason = event.reason,
-                            .called_tools = choices_[i].tools.any_call(),
-                            .usage = event.usage,
-                            .timings = event.timings,
-                            .thought_end = event.thought_end});
+  for (size_t i = 0; i < n_begun; ++i) {
+    writer_->choice_end(choice + i, end_of(choice + i, i, event));
   }
   totals_.thought_end = event.thought_end;
   totals_.deliberation = event.deliberation;
@@ -104,18 +149,18 @@ void Generation::finish(size_t choice, const FinishedEvent& event) {
   const bool new_prompt = choice % options_.n_choices_per_prompt == 0;
   Usage& usage = totals_.usage;
   if (new_prompt) {
-    usage.prompt_tokens += event.usage.prompt_tokens;
-    usage.cached_tokens += event.usage.cached_tokens;
+    usage.prompt_tokens += answer.prompt_tokens;
+    usage.cached_tokens += answer.cached_tokens;
     totals_.timings.wait_ms += event.timings.wait_ms;
     totals_.timings.prefill_ms += event.timings.prefill_ms;
     totals_.timings.prefill_tokens += event.timings.prefill_tokens;
   }
-  usage.output.thinking += event.usage.output.thinking;
-  usage.output.answer += event.usage.output.answer;
-  usage.output.scaffold += event.usage.output.scaffold;
-  usage.probe_tokens += event.usage.probe_tokens;
-  if (event.usage.saved_tokens) {
-    usage.saved_tokens = usage.saved_tokens.value_or(0) + *event.usage.saved_tokens;
+  usage.output.thinking += answer.output.thinking;
+  usage.output.answer += answer.output.answer;
+  usage.output.scaffold += answer.output.scaffold;
+  usage.probe_tokens += answer.probe_tokens;
+  if (answer.saved_tokens) {
+    usage.saved_tokens = usage.saved_tokens.value_or(0) + *answer.saved_tokens;
   }
   totals_.timings.decode_ms = std::max(totals_.timings.decode_ms, event.timings.decode_ms);
   totals_.timings.decode_tokens += event.timings.decode_tokens;
@@ -177,8 +222,6 @@ void Generation::log(std::string_view outcome, const AnswerTotals& totals) const
   services_.log(boost::json::serialize(line));
 }
 
-namespace {
-
 SamplingParams sampling_of(const SamplingWishes& wishes, const Engine& engine) {
   const std::string_view name =
       engine.chat_template() == nullptr ? "" : engine.chat_template()->name();
@@ -195,6 +238,20 @@ SamplingParams sampling_of(const SamplingWishes& wishes, const Engine& engine) {
   params.n_logprobs = wishes.n_logprobs;
   params.seed = wishes.seed ? *wishes.seed : random_u64();
   return params;
+}
+
+namespace {
+
+// An error of the engine's in the words of the request.
+ApiError error_for(const GenerateSpec& spec, const Error& error) {
+  ApiError named = from_error(error);
+  for (const auto& [engine_name, name] : spec.field_names) {
+    if (named.param != engine_name) continue;
+    named.message.replace(0, engine_name.size(), name);
+    named.param = name;
+    break;
+  }
+  return named;
 }
 
 // Where the template doesn't print definitions, they go into the system text.
@@ -276,12 +333,14 @@ ApiResult<std::vector<Request>> build_requests(const GenerateSpec& spec, const E
                                                     engine.context_length(), *spec.context_wanted));
   }
   Result<std::vector<Request>> prompts = prompts_of(spec, engine);
-  if (!prompts.ok()) return from_error(prompts.error());
+  if (!prompts.ok()) return error_for(spec, prompts.error());
   const SamplingParams sampling = sampling_of(spec.sampling, engine);
   Result<std::shared_ptr<const Grammar>> constraint = constraint_of(spec, engine, grammars);
   if (!constraint.ok()) {
-    return bad_field(spec.format_field.empty() ? "tools" : spec.format_field,
-                     constraint.error().message);
+    const std::string field = spec.format_field.empty() ? "tools" : spec.format_field;
+    const std::string& message = constraint.error().message;
+    if (message.starts_with(field)) return ApiError{.message = message, .param = field};
+    return bad_field(field, message);
   }
   std::vector<Request> requests;
   for (const Request& prompt : *prompts) {
@@ -305,7 +364,7 @@ ApiResult<std::vector<Request>> build_requests(const GenerateSpec& spec, const E
       request.constraint = *constraint;
       request.cache_salt = cache_salt;
       const Status status = engine.check(request);
-      if (!status.ok()) return from_error(status.error());
+      if (!status.ok()) return error_for(spec, status.error());
       requests.push_back(std::move(request));
     }
   }
@@ -314,7 +373,7 @@ ApiResult<std::vector<Request>> build_requests(const GenerateSpec& spec, const E
 
 ApiResult<int64_t> count_prompt(const GenerateSpec& spec, const Engine& engine) {
   const Result<std::vector<Request>> prompts = prompts_of(spec, engine);
-  if (!prompts.ok()) return from_error(prompts.error());
+  if (!prompts.ok()) return error_for(spec, prompts.error());
   return static_cast<int64_t>(prompts->front().prompt.size());
 }
 

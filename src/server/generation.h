@@ -11,8 +11,10 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "engine/request.h"
@@ -35,8 +37,12 @@ struct SamplingWishes {
   int n_logprobs = -1;
 };
 
+// What a request calls the engine's fields, where it has names of its own for them.
+using FieldNames = std::span<const std::pair<std::string_view, std::string_view>>;
+
 struct GenerateSpec {
   std::string model;
+  FieldNames field_names;
   std::optional<double> keep_alive_s;
 
   // Either messages or prompts.
@@ -67,13 +73,15 @@ struct GenerateSpec {
 
 struct ChoiceEnd {
   FinishReason reason = FinishReason::kStop;
+  bool cut = false;  // a path that the decided vote ended
   bool called_tools = false;
+  std::string stop = {};  // the stop string that was met
   Usage usage;
   Timings timings;
   ThoughtEnd thought_end = ThoughtEnd::kNone;
 };
 
-// Sums over all choices.
+// Sums over all choices and paths.
 struct AnswerTotals {
   Usage usage;
   Timings timings;  // of the first choice; rates over all
@@ -92,11 +100,12 @@ struct DrawnToken {
 class AnswerWriter {
  public:
   virtual ~AnswerWriter() = default;
-  virtual void begin() = 0;
-  // drawn: the tokens since the last call, where log-probabilities were asked for.
+  virtual void begin(int64_t n_prompt_tokens) = 0;
+  // drawn: the tokens that the text is of, where log-probabilities were asked for.
   virtual void text(size_t choice, Part part, std::string_view text,
                     std::vector<DrawnToken> drawn) = 0;
   virtual void tool_call(size_t choice, const ToolCall& call) = 0;
+  // Of every choice but paths that never began.
   virtual void choice_end(size_t choice, const ChoiceEnd& end) = 0;
   virtual void done(const AnswerTotals& totals) = 0;
   // In place of done(): nothing more comes.
@@ -157,10 +166,13 @@ class Generation final : public Work {
     explicit Choice(ToolFormat format) : tools(format) {}
     ToolCallParser tools;
     std::vector<DrawnToken> drawn;
+    std::optional<Part> part;  // of the last text
   };
 
   void send_text(size_t choice, Part part, std::string_view text);
   void send_tool_events(size_t choice, std::vector<ToolEvent> events);
+  void drop_silent_tokens(Choice& choice, const TextEvent& text) const;
+  ChoiceEnd end_of(size_t choice, size_t path, const FinishedEvent& event) const;
   void finish(size_t choice, const FinishedEvent& event);
   void log(std::string_view outcome, const AnswerTotals& totals) const;
 
@@ -177,6 +189,9 @@ class Generation final : public Work {
   bool cancelled_ = false;
   std::atomic<bool> stopped_{false};
 };
+
+// The model's own sampling, and what a request wishes otherwise.
+SamplingParams sampling_of(const SamplingWishes& wishes, const Engine& engine);
 
 // The engine's requests for a spec: prompts rendered and tokenised, in the order of prompts, n of
 // each. Errors: 400.

@@ -9,6 +9,15 @@
 
 namespace reckon::server {
 
+namespace {
+
+// Paths run beside each other, as many as their window holds.
+int64_t n_sequences(const Request& request) {
+  return std::min(request.paths.n, request.paths.window);
+}
+
+}  // namespace
+
 ModelHost::ModelHost(std::string name, int64_t n_slots, Loader loader)
     : name_(std::move(name)), n_slots_(n_slots) {
   thread_ = std::thread([this, loader = std::move(loader)] { run(loader); });
@@ -43,14 +52,18 @@ ApiResult<bool> ModelHost::make_room_locked(const std::string& client,
       [](const auto& a, const auto& b) { return a.second.size() < b.second.size(); });
   const auto own = queues_.find(client);
   const size_t n_own = own == queues_.end() ? 0 : own->second.size();
-  if (n_own + 1 >= longest->second.size()) {
-    return ApiError{.status = 429,
-                    .message = fmt::format("too many requests wait already: {}", n_queued_),
-                    .code = "queue_full",
-                    .retry_after_s = 5};
-  }
-  loser = std::move(longest->second.back());
-  longest->second.pop_back();
+  const ApiError refusal{.status = 429,
+                         .message = fmt::format("too many requests wait already: {}", n_queued_),
+                         .code = "queue_full",
+                         .retry_after_s = 5};
+  if (n_own + 1 >= longest->second.size()) return refusal;
+  std::deque<std::shared_ptr<Work>>& works = longest->second;
+  const auto newest = std::find_if(works.rbegin(), works.rend(),
+                                   [](const auto& work) { return work->n_begun_ == 0; });
+  if (newest == works.rend()) return refusal;
+  loser = std::move(*newest);
+  works.erase(std::next(newest).base());
+  if (works.empty()) queues_.erase(longest);
   --n_queued_;
   return true;
 }
@@ -88,7 +101,12 @@ void ModelHost::cancel(const std::shared_ptr<Work>& work) {
       --n_queued_;
       if (queue->second.empty()) queues_.erase(queue);
     }
+    if (was_queued && work->n_begun_ > 0) {
+      broken_off_.push_back(work);  // its events are the stepping thread's
+      was_queued = false;
+    }
   }
+  wake_.notify_all();
   if (was_queued) work->on_refused({.status = 503, .message = "the request was cancelled"});
 }
 
@@ -120,57 +138,68 @@ bool ModelHost::is_idle() const {
   return n_users == 0 && n_queued_ == 0 && n_running_ == 0 && waiting_.empty();
 }
 
-// The next client after the one that had its turn.
-std::shared_ptr<Work> ModelHost::take_next_locked() {
-  if (queues_.empty()) return nullptr;
+// One sequence of the next client after the one that had its turn; works of one client take turns
+// by sequences too.
+std::optional<ModelHost::Turn> ModelHost::take_next_locked() {
+  if (queues_.empty()) return std::nullopt;
   auto entry = queues_.upper_bound(last_client_);
   if (entry == queues_.end()) entry = queues_.begin();
   last_client_ = entry->first;
-  std::shared_ptr<Work> work = std::move(entry->second.front());
+  Turn turn{.work = std::move(entry->second.front())};
   entry->second.pop_front();
-  --n_queued_;
+  turn.choice = turn.work->n_begun_++;
+  n_running_ += n_sequences(turn.work->requests[turn.choice]);
+  if (turn.work->n_begun_ < turn.work->requests.size()) {
+    entry->second.push_back(turn.work);
+  } else {
+    --n_queued_;
+  }
   if (entry->second.empty()) queues_.erase(entry);
-  return work;
+  return turn;
 }
 
-void ModelHost::start(const std::shared_ptr<Work>& work) {
-  std::vector<Request> requests = std::move(work->requests);
-  {
-    const std::lock_guard lock(mutex_);
-    n_running_ += static_cast<int64_t>(requests.size());
-  }
-  for (size_t choice = 0; choice < requests.size(); ++choice) {
-    const auto sink = [this, work, choice](RequestId id, const Event& event) {
-      if (std::holds_alternative<FinishedEvent>(event)) {
-        const std::lock_guard lock(mutex_);
-        --n_running_;
-        running_ids_.erase(id);
-      }
-      work->on_event(choice, event);
-    };
-    Result<RequestId> id = loaded_->engine->submit(std::move(requests[choice]), sink);
-    if (!id.ok()) {
-      FinishedEvent event;
-      event.reason = FinishReason::kError;
-      event.error = id.error().message;
-      sink(0, event);
-      continue;
+void ModelHost::start(const Turn& turn) {
+  const auto& [work, choice] = turn;
+  Request request = std::move(work->requests[choice]);
+  const auto sink = [this, turn, n = n_sequences(request)](RequestId id, const Event& event) {
+    if (std::holds_alternative<FinishedEvent>(event)) {
+      const std::lock_guard lock(mutex_);
+      n_running_ -= n;
+      running_ids_.erase(id);
     }
-    const std::lock_guard lock(mutex_);
-    work->ids_.push_back(*id);
-    running_ids_.insert(*id);
-    if (work->cancelled_ || stop_) loaded_->engine->cancel(*id);
-    if (work->answer_now_) loaded_->engine->answer_now(*id);
+    turn.work->on_event(turn.choice, event);
+  };
+  Result<RequestId> id = loaded_->engine->submit(std::move(request), sink);
+  if (!id.ok()) {
+    FinishedEvent event;
+    event.reason = FinishReason::kError;
+    event.error = id.error().message;
+    sink(0, event);
+    return;
+  }
+  const std::lock_guard lock(mutex_);
+  work->ids_.push_back(*id);
+  running_ids_.insert(*id);
+  if (work->cancelled_ || stop_) loaded_->engine->cancel(*id);
+  if (work->answer_now_) loaded_->engine->answer_now(*id);
+}
+
+// Of a work that was ended between two of its sequences.
+void ModelHost::end_rest_of(const std::shared_ptr<Work>& work) {
+  FinishedEvent event;
+  event.reason = FinishReason::kCancelled;
+  for (size_t choice = work->n_begun_; choice < work->requests.size(); ++choice) {
+    work->on_event(choice, event);
   }
 }
 
 // Fills free slots.
 void ModelHost::admit_locked(std::unique_lock<std::mutex>& lock) {
   while (n_running_ < n_slots_) {
-    const std::shared_ptr<Work> work = take_next_locked();
-    if (work == nullptr) return;
+    const std::optional<Turn> turn = take_next_locked();
+    if (!turn) return;
     lock.unlock();
-    start(work);
+    start(*turn);
     lock.lock();
   }
 }
@@ -197,16 +226,19 @@ void ModelHost::run(const Loader& loader) {
 
   Engine& engine = *loaded_->engine;
   for (;;) {
+    std::vector<std::shared_ptr<Work>> broken_off;
     {
       std::unique_lock lock(mutex_);
       stats_.engine = engine.stats();
       if (!stop_) admit_locked(lock);
-      if (n_running_ == 0) {
+      broken_off.swap(broken_off_);
+      if (n_running_ == 0 && broken_off.empty()) {
         if (stop_) break;
-        wake_.wait(lock, [this] { return stop_ || n_queued_ > 0; });
+        wake_.wait(lock, [this] { return stop_ || n_queued_ > 0 || !broken_off_.empty(); });
         continue;
       }
     }
+    for (const auto& work : broken_off) end_rest_of(work);
     engine.step();
   }
   std::map<std::string, std::deque<std::shared_ptr<Work>>> left;
@@ -217,7 +249,11 @@ void ModelHost::run(const Loader& loader) {
   }
   for (const auto& [client, works] : left) {
     for (const auto& work : works) {
-      work->on_refused({.status = 503, .message = "the server is shutting down"});
+      if (work->n_begun_ > 0) {
+        end_rest_of(work);
+      } else {
+        work->on_refused({.status = 503, .message = "the server is shutting down"});
+      }
     }
   }
 }

@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <thread>
@@ -34,15 +35,16 @@ class Work : public std::enable_shared_from_this<Work> {
   // It has a place in the queue; called before anything else is.
   virtual void on_queued() = 0;
   virtual void on_event(size_t choice, const Event& event) = 0;
-  // It never started. Nothing else comes.
+  // None of it ever started. Nothing else comes.
   virtual void on_refused(const ApiError& error) = 0;
 
   std::string client;             // who takes turns with whom
-  std::vector<Request> requests;  // moved from when it starts
+  std::vector<Request> requests;  // each moved from when it starts
 
  private:
   friend class ModelHost;
-  std::vector<RequestId> ids_;  // under the host's mutex, like the rest
+  size_t n_begun_ = 0;          // of requests; under the host's mutex, like the rest
+  std::vector<RequestId> ids_;  // of those
   bool cancelled_ = false;
   bool answer_now_ = false;
 };
@@ -74,7 +76,7 @@ class ModelHost {
   const Engine& engine() const { return *loaded_->engine; }
 
   // Queues work. Errors: 429 when the queue is full and this client has no less in it than others;
-  // else the newest of the client with the most gives way.
+  // else the newest of the client with the most gives way, of what hasn't begun.
   ApiResult<bool> enqueue(std::shared_ptr<Work> work);
   // Takes effect before the next step.
   void cancel(const std::shared_ptr<Work>& work);
@@ -90,10 +92,16 @@ class ModelHost {
   std::atomic<int> n_users{0};
 
  private:
+  struct Turn {
+    std::shared_ptr<Work> work;
+    size_t choice = 0;
+  };
+
   void run(const Loader& loader);
   void admit_locked(std::unique_lock<std::mutex>& lock);
-  std::shared_ptr<Work> take_next_locked();
-  void start(const std::shared_ptr<Work>& work);
+  std::optional<Turn> take_next_locked();
+  void start(const Turn& turn);
+  static void end_rest_of(const std::shared_ptr<Work>& work);
   ApiResult<bool> make_room_locked(const std::string& client, std::shared_ptr<Work>& loser);
 
   const std::string name_;
@@ -108,6 +116,7 @@ class ModelHost {
   std::map<std::string, std::deque<std::shared_ptr<Work>>> queues_;  // by client, none empty
   std::string last_client_;                                          // whose turn it was
   size_t n_queued_ = 0;
+  std::vector<std::shared_ptr<Work>> broken_off_;  // cancelled between two of their sequences
   std::set<RequestId> running_ids_;
   int64_t n_running_ = 0;
   HostStats stats_;

@@ -48,13 +48,18 @@ ApiResult<HostLease> ModelPool::acquire(const std::string& name,
     failed_host = std::move(entry.host);
   }
   if (entry.host == nullptr) {
-    entry.keep_alive_s = options_.keep_alive_s;
     entry.host =
         std::make_unique<ModelHost>(name, options_.n_slots, [this, name] { return load(name); });
   }
-  if (keep_alive_s) entry.keep_alive_s = *keep_alive_s;
+  entry.keep_alive_s =
+      pinned_.contains(name) ? kForever : keep_alive_s.value_or(options_.keep_alive_s);
   entry.used = Clock::now();
   return HostLease(entry.host.get());
+}
+
+void ModelPool::pin(const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  pinned_.insert(name);
 }
 
 void ModelPool::release_soon(const std::string& name) {

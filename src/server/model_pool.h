@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -47,11 +48,13 @@ class ModelPool {
   ModelPool(PoolOptions options, std::function<Result<std::string>(const std::string&)> resolve);
   ~ModelPool();
 
-  // The model under this name (which must exist), loading it if it isn't there. keep_alive_s: from
-  // now on, as the request says; kForever: until the end; empty: as it was. Errors: 503 while the
-  // server stops.
+  // The model under this name (which must exist), loading it if it isn't there. keep_alive_s: after
+  // this use, as the request says; kForever: until another use; empty: PoolOptions'. One that is
+  // pinned stays whatever requests say. Errors: 503 while the server stops.
   ApiResult<HostLease> acquire(const std::string& name, std::optional<double> keep_alive_s = {});
-  // Lets it go as soon as it is idle.
+  // From now on this one stays.
+  void pin(const std::string& name);
+  // Lets it go as soon as it is idle, a pinned one too; it is loaded again by its next use.
   void release_soon(const std::string& name);
 
   std::vector<LoadedModel> list() const;
@@ -73,6 +76,7 @@ class ModelPool {
   const std::function<Result<std::string>(const std::string&)> resolve_;
   mutable std::mutex mutex_;
   std::map<std::string, Entry> entries_;
+  std::set<std::string> pinned_;
   std::mutex load_mutex_;  // two loads at once would both count on the same free memory
   std::condition_variable wake_;
   bool stop_ = false;

@@ -36,15 +36,26 @@ void add_totals(json::object& line, const AnswerTotals& totals, FinishReason rea
 // Both routes: /api/chat has a message, /api/generate a response and a thinking.
 class OllamaWriter final : public AnswerWriter {
  public:
-  OllamaWriter(Call call, std::string model, bool is_chat, bool stream)
-      : call_(std::move(call)), model_(std::move(model)), is_chat_(is_chat), stream_(stream) {}
+  struct Wish {
+    bool is_chat = false;
+    bool stream = false;
+    bool tells_thought = true;
+  };
 
-  void begin() override {
+  OllamaWriter(Call call, std::string model, const Wish& wish)
+      : call_(std::move(call)),
+        model_(std::move(model)),
+        is_chat_(wish.is_chat),
+        stream_(wish.stream),
+        tells_thought_(wish.tells_thought) {}
+
+  void begin(int64_t) override {
     if (stream_) call_.exchange->begin(200, reply_headers(call_, "application/x-ndjson"), "");
   }
 
   void text(size_t, Part part, std::string_view text, std::vector<DrawnToken>) override {
     const bool thinking = part == Part::kThinking;
+    if (thinking && !tells_thought_) return;
     if (stream_) {
       send(thinking ? text : "", thinking ? "" : text, {});
     } else {
@@ -110,6 +121,7 @@ class OllamaWriter final : public AnswerWriter {
   const std::string model_;
   const bool is_chat_;
   const bool stream_;
+  const bool tells_thought_;
   std::string thinking_;
   std::string answer_;
   json::array calls_;
@@ -125,6 +137,18 @@ void read_think(Fields& fields, GenerateSpec& spec) {
     spec.effort = level == "max" ? Effort::kXhigh : parse_effort(*level);
   }
 }
+
+// The first only for /api/chat.
+constexpr std::pair<std::string_view, std::string_view> kNames[] = {
+    {"prompt", "messages"},
+    {"temperature", "options.temperature"},
+    {"top_p", "options.top_p"},
+    {"min_p", "options.min_p"},
+    {"repetition_penalty", "options.repeat_penalty"},
+    {"presence_penalty", "options.presence_penalty"},
+    {"frequency_penalty", "options.frequency_penalty"},
+    {"penalty_last_n", "options.repeat_last_n"},
+    {"stop", "options.stop"}};
 
 void read_options(Fields& fields, GenerateSpec& spec) {
   const json::object* object = fields.object("options");
@@ -198,7 +222,8 @@ void read_message(Fields& fields, const json::value& value, const std::string& n
 // Models are loaded by a request without anything to answer, and let go by keep_alive 0 with it.
 void only_load(ApiContext& context, const Call& call, const GenerateSpec& spec, bool is_chat) {
   const bool unload = spec.keep_alive_s == 0;
-  const auto reply = [call, is_chat, model = spec.model, unload] {
+  const std::string name = spec.model.empty() ? context.default_model : spec.model;
+  const auto reply = [call, is_chat, model = name, unload] {
     json::object line{{"model", model}, {"created_at", utc_now()}};
     if (is_chat) {
       line["message"] = json::object{{"role", "assistant"}, {"content", ""}};
@@ -230,6 +255,7 @@ struct OllamaBody {
 };
 
 void read_common(Fields& fields, OllamaBody& body) {
+  body.spec.field_names = kNames;
   body.spec.model = fields.text("model").value_or("");
   body.stream = fields.boolean("stream").value_or(true);
   body.spec.keep_alive_s = read_keep_alive(fields);
@@ -242,15 +268,17 @@ void read_common(Fields& fields, OllamaBody& body) {
 }
 
 void start(ApiContext& context, const Call& call, OllamaBody body, bool is_chat) {
-  const std::string model = body.spec.model;
+  const std::string model = body.spec.model.empty() ? context.default_model : body.spec.model;
   const bool tools = !body.spec.tools.empty();
-  const bool stream = body.stream;
+  const OllamaWriter::Wish wish{.is_chat = is_chat,
+                                .stream = body.stream,
+                                .tells_thought = body.spec.effort != Effort::kNone};
   start_answer(context, call, std::move(body.spec),
                {.id = random_id("ollama-"),
                 .api = is_chat ? "ollama.chat" : "ollama.generate",
                 .parse_tools = tools},
                [=](const Engine&) -> std::unique_ptr<AnswerWriter> {
-                 return std::make_unique<OllamaWriter>(call, model, is_chat, stream);
+                 return std::make_unique<OllamaWriter>(call, model, wish);
                });
 }
 
@@ -280,6 +308,7 @@ void ollama_generate(ApiContext& context, Call call) {
   OllamaBody body;
   Fields fields(*object);
   read_common(fields, body);
+  body.spec.field_names = body.spec.field_names.subspan(1);
   const std::string prompt = fields.text("prompt").value_or("");
   const std::optional<std::string> system = fields.text("system");
   const bool raw = fields.boolean("raw").value_or(false);

@@ -2,11 +2,13 @@
 #include <fmt/format.h>
 #include <time.h>
 
+#include <algorithm>
 #include <atomic>
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
 #include <charconv>
 #include <chrono>
+#include <map>
 #include <thread>
 #include <utility>
 
@@ -14,6 +16,7 @@
 #include "engine/load.h"
 #include "gguf/gguf_file.h"
 #include "model/config.h"
+#include "model/quantize.h"
 #include "server/ollama.h"
 
 namespace reckon::server {
@@ -26,6 +29,31 @@ constexpr std::string_view kOllamaVersion = "0.12.0";
 
 std::string digest_of(const LibraryModel& model) {
   return model.sha256.empty() ? "" : "sha256:" + model.sha256;
+}
+
+// As Ollama writes it: "7.6B", "1.35M".
+std::string parameter_size(const GgufFile& file) {
+  int64_t n = 0;
+  for (const GgufTensor& tensor : file.tensors()) n += tensor.n_elements;
+  if (n >= 1'000'000'000) return fmt::format("{:.1f}B", static_cast<double>(n) / 1e9);
+  return fmt::format("{:.2f}M", static_cast<double>(n) / 1e6);
+}
+
+// The name of the mix that the file says it is, or the type of most elements.
+std::string quantization_level(const GgufFile& file) {
+  const auto file_type = file.get_uint("general.file_type");
+  for (const QuantizeTargetInfo& target : all_quantize_targets()) {
+    if (file_type.ok() && *file_type == target.file_type) return std::string(target.name);
+  }
+  std::map<TensorType, int64_t> n_elements;
+  for (const GgufTensor& tensor : file.tensors()) n_elements[tensor.type] += tensor.n_elements;
+  const auto most =
+      std::max_element(n_elements.begin(), n_elements.end(),
+                       [](const auto& a, const auto& b) { return a.second < b.second; });
+  if (most == n_elements.end()) return "";
+  std::string name(tensor_type_info(most->first).name);
+  for (char& c : name) c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+  return name;
 }
 
 // From the directory of the file alone; empty where it can't be read.
@@ -42,7 +70,9 @@ json::object details_of(const LibraryModel& model) {
   const std::string family = text("general.architecture");
   details["family"] = family;
   details["families"] = json::array{json::value(family)};
-  details["parameter_size"] = text("general.size_label");
+  const std::string label = text("general.size_label");
+  details["parameter_size"] = label.empty() ? parameter_size(**file) : label;
+  details["quantization_level"] = quantization_level(**file);
   return details;
 }
 

@@ -16,6 +16,9 @@ struct ChatHead {
   std::string id;
   int64_t created = 0;
   std::string model;
+  size_t n_choices = 1;  // paths too
+  size_t n_first = 1;    // of them, those that begin at once
+  bool votes = false;
   const Tokenizer* tokenizer = nullptr;
 };
 
@@ -25,45 +28,23 @@ json::object call_object(const ToolCall& call) {
           {"function", {{"name", call.name}, {"arguments", call.arguments}}}};
 }
 
-// What an answer is beside OpenAI's fields: how its thought ended, what was saved, how paths voted.
-json::object reckon_object(const AnswerTotals& totals) {
-  json::object object{{"thinking_tokens", totals.usage.output.thinking},
-                      {"probe_tokens", totals.usage.probe_tokens},
-                      {"saved_tokens", nullptr},
-                      {"seconds", totals.total_ms / 1e3},
-                      {"end_reason", thought_end_name(totals.thought_end)}};
-  if (totals.usage.saved_tokens) object["saved_tokens"] = *totals.usage.saved_tokens;
-  if (totals.deliberation == nullptr || totals.deliberation->paths.size() < 2) return object;
-  const std::vector<VoteCount>& votes = totals.deliberation->votes;
-  json::array minority;
-  for (size_t i = 1; i < votes.size(); ++i) {
-    minority.push_back(json::object{{"answer", votes[i].answer}, {"share", votes[i].share}});
-  }
-  object["vote"] = json::object{
-      {"answer", votes.empty() ? json::value(nullptr) : json::value(votes.front().answer)},
-      {"share", votes.empty() ? 0.0 : votes.front().share},
-      {"paths", totals.deliberation->paths.size()},
-      {"chosen", totals.deliberation->chosen},
-      {"minority", std::move(minority)}};
-  return object;
-}
-
 class ChatStream final : public AnswerWriter {
  public:
-  ChatStream(Call call, ChatHead head, size_t n_choices, bool include_usage)
-      : call_(std::move(call)), head_(std::move(head)), include_usage_(include_usage) {
-    n_calls_.resize(n_choices);
+  ChatStream(Call call, ChatHead head, bool include_usage)
+      : call_(std::move(call)),
+        head_(std::move(head)),
+        include_usage_(include_usage),
+        begun_(head_.n_choices),
+        n_calls_(head_.n_choices) {
     before_ =
         fmt::format(R"(data: {{"id":{},"object":"chat.completion.chunk","created":{},"model":{},)"
                     R"("system_fingerprint":{},"choices":[)",
                     quoted(head_.id), head_.created, quoted(head_.model), quoted(kFingerprint));
   }
 
-  void begin() override {
+  void begin(int64_t) override {
     call_.exchange->begin(200, event_stream_headers(call_), std::string(kSsePing));
-    for (size_t i = 0; i < n_calls_.size(); ++i) {
-      send(i, R"({"role":"assistant","content":""})", "null", "null", {});
-    }
+    for (size_t i = 0; i < head_.n_first; ++i) begin_choice(i);
   }
 
   void text(size_t choice, Part part, std::string_view text,
@@ -89,10 +70,12 @@ class ChatStream final : public AnswerWriter {
   }
 
   void done(const AnswerTotals& totals) override {
-    if (include_usage_) {
-      call_.exchange->write(before_ + "],\"usage\":" + json::serialize(openai_usage(totals.usage)) +
-                            ",\"timings\":" + json::serialize(timings_object(totals.timings)) +
-                            ",\"reckon\":" + json::serialize(reckon_object(totals)) + "}\n\n");
+    if (include_usage_ || head_.votes) {
+      std::string last = before_ + "]";
+      if (include_usage_) last += ",\"usage\":" + json::serialize(openai_usage(totals.usage));
+      call_.exchange->write(
+          last + ",\"timings\":" + json::serialize(timings_object(totals.timings)) +
+          ",\"reckon\":" + json::serialize(reckon_object(totals, head_.votes)) + "}\n\n");
     }
     call_.exchange->write("data: [DONE]\n\n");
     call_.exchange->end();
@@ -105,8 +88,14 @@ class ChatStream final : public AnswerWriter {
   }
 
  private:
+  void begin_choice(size_t choice) {
+    begun_[choice] = true;
+    send(choice, R"({"role":"assistant","content":""})", "null", "null", {});
+  }
+
   void send(size_t choice, std::string_view delta, std::string_view logprobs,
             std::string_view finish_reason, std::string_view more) {
+    if (!begun_[choice]) begin_choice(choice);
     call_.exchange->write(
         fmt::format(R"({}{{"index":{},"delta":{},"logprobs":{},"finish_reason":{}}}]{}{}}})"
                     "\n\n",
@@ -118,15 +107,16 @@ class ChatStream final : public AnswerWriter {
   const ChatHead head_;
   const bool include_usage_;
   std::string before_;
+  std::vector<bool> begun_;
   std::vector<int64_t> n_calls_;
 };
 
 class ChatReply final : public AnswerWriter {
  public:
-  ChatReply(Call call, ChatHead head, size_t n_choices)
-      : call_(std::move(call)), head_(std::move(head)), choices_(n_choices) {}
+  ChatReply(Call call, ChatHead head)
+      : call_(std::move(call)), head_(std::move(head)), choices_(head_.n_choices) {}
 
-  void begin() override {}
+  void begin(int64_t) override {}
   void text(size_t choice, Part part, std::string_view text,
             std::vector<DrawnToken> drawn) override {
     Choice& state = choices_[choice];
@@ -142,7 +132,9 @@ class ChatReply final : public AnswerWriter {
 
   void done(const AnswerTotals& totals) override {
     json::array list;
-    for (size_t i = 0; i < choices_.size(); ++i) list.push_back(choice_object(i));
+    for (size_t i = 0; i < choices_.size(); ++i) {
+      if (choices_[i].end) list.push_back(choice_object(i));
+    }
     reply_json(call_, json::object{{"id", head_.id},
                                    {"object", "chat.completion"},
                                    {"created", head_.created},
@@ -151,7 +143,7 @@ class ChatReply final : public AnswerWriter {
                                    {"choices", std::move(list)},
                                    {"usage", openai_usage(totals.usage)},
                                    {"timings", timings_object(totals.timings)},
-                                   {"reckon", reckon_object(totals)}});
+                                   {"reckon", reckon_object(totals, head_.votes)}});
   }
   void fail(const ApiError& error) override { reply_error(call_, error); }
 
@@ -162,7 +154,7 @@ class ChatReply final : public AnswerWriter {
     json::array calls;
     std::vector<DrawnToken> thinking_drawn;
     std::vector<DrawnToken> content_drawn;
-    ChoiceEnd end;
+    std::optional<ChoiceEnd> end;  // empty: a path that never began
   };
 
   json::object choice_object(size_t index) {
@@ -184,7 +176,7 @@ class ChatReply final : public AnswerWriter {
     return {{"index", index},
             {"message", std::move(message)},
             {"logprobs", std::move(logprobs)},
-            {"finish_reason", openai_finish_reason(choice.end)}};
+            {"finish_reason", openai_finish_reason(*choice.end)}};
   }
 
   const Call call_;
@@ -196,8 +188,15 @@ void read_logprobs(Fields& fields, GenerateSpec& spec) {
   const bool wanted = fields.boolean("logprobs").value_or(false);
   const std::optional<int64_t> top = fields.integer("top_logprobs", 0, 20);
   if (top && !wanted) fields.fail("top_logprobs", "expected logprobs: true beside it");
+  if (wanted && spec.paths.n > 1) fields.fail("logprobs", "expected false beside n_paths");
   if (wanted) spec.sampling.n_logprobs = static_cast<int>(top.value_or(0));
 }
+
+constexpr std::pair<std::string_view, std::string_view> kNames[] = {
+    {"prompt", "messages"},
+    {"thought", "messages"},
+    {"think_budget", "thinking_budget_tokens"},
+    {"min_think_tokens", "min_thinking_tokens"}};
 
 void refuse_what_is_not_there(Fields& fields) {
   if (const json::array* modalities = fields.array("modalities")) {
@@ -224,13 +223,14 @@ void chat_completions(ApiContext& context, Call call) {
   }
   Fields fields(*body);
   GenerateSpec spec;
+  spec.field_names = kNames;
   spec.model = fields.text("model").value_or("");
   const StreamWish wanted = read_openai_stream(fields);
   read_openai_messages(fields, spec);
   read_openai_sampling(fields, spec);
   read_openai_thinking(fields, spec);
   read_openai_tools(fields, spec);
-  read_response_format(fields, "response_format", spec);
+  read_response_format(fields, "response_format", SchemaPlace::kWithin, spec);
   read_grammar(fields, spec);
   read_logprobs(fields, spec);
   refuse_what_is_not_there(fields);
@@ -238,19 +238,22 @@ void chat_completions(ApiContext& context, Call call) {
     reply_error(call, *fields.error());
     return;
   }
-  ChatHead head{.id = random_id("chatcmpl-"),
-                .created = seconds_since_1970(),
-                .model = spec.model.empty() ? context.default_model : spec.model};
-  const auto n = static_cast<size_t>(std::max(spec.n, spec.paths.n));
+  ChatHead head{
+      .id = random_id("chatcmpl-"),
+      .created = seconds_since_1970(),
+      .model = spec.model.empty() ? context.default_model : spec.model,
+      .n_choices = static_cast<size_t>(std::max(spec.n, spec.paths.n)),
+      .n_first = static_cast<size_t>(std::max(spec.n, std::min(spec.paths.n, spec.paths.window))),
+      .votes = spec.paths.n > 1};
   const AnswerPlan plan{.id = head.id, .api = "openai.chat", .parse_tools = !spec.tools.empty()};
   start_answer(context, call, std::move(spec), plan,
                [=](const Engine& engine) -> std::unique_ptr<AnswerWriter> {
                  ChatHead known = head;
                  known.tokenizer = &engine.tokenizer();
                  if (wanted.stream) {
-                   return std::make_unique<ChatStream>(call, known, n, wanted.include_usage);
+                   return std::make_unique<ChatStream>(call, known, wanted.include_usage);
                  }
-                 return std::make_unique<ChatReply>(call, known, n);
+                 return std::make_unique<ChatReply>(call, known);
                });
 }
 

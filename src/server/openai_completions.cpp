@@ -1,9 +1,11 @@
 // POST /v1/completions: going on from a text as it is, without a chat template.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/json/serialize.hpp>
 #include <utility>
 
+#include "engine/control_table.h"
 #include "server/openai.h"
 
 namespace reckon::server {
@@ -18,6 +20,13 @@ struct CompletionHead {
   std::vector<std::string> echoes = {};  // before each choice's text, or none
   const Tokenizer* tokenizer = nullptr;
 };
+
+// Clients count in a text's characters.
+size_t n_characters(std::string_view text) {
+  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) {
+    return (static_cast<unsigned char>(c) & 0xc0) != 0x80;
+  }));
+}
 
 // The older shape of log-probabilities; offset: of the first token in the choice's text.
 json::value old_logprobs(const Tokenizer& tokenizer, const std::vector<DrawnToken>& drawn,
@@ -37,7 +46,7 @@ json::value old_logprobs(const Tokenizer& tokenizer, const std::vector<DrawnToke
     }
     tops.push_back(std::move(top));
     offsets.push_back(offset);
-    offset += text.size();
+    offset += n_characters(text);
   }
   return json::object{{"tokens", std::move(tokens)},
                       {"token_logprobs", std::move(logprobs)},
@@ -57,7 +66,7 @@ class CompletionWriter final : public AnswerWriter {
     for (size_t i = 0; i < head_.echoes.size(); ++i) choices_[i].text = head_.echoes[i];
   }
 
-  void begin() override {
+  void begin(int64_t) override {
     if (!stream_) return;
     call_.exchange->begin(200, event_stream_headers(call_), std::string(kSsePing));
     for (size_t i = 0; i < head_.echoes.size(); ++i) {
@@ -73,9 +82,9 @@ class CompletionWriter final : public AnswerWriter {
     if (stream_) {
       send(json::object{{"index", choice},
                         {"text", text},
-                        {"logprobs", old_logprobs(*head_.tokenizer, drawn, state.n_bytes)},
+                        {"logprobs", old_logprobs(*head_.tokenizer, drawn, state.n_characters)},
                         {"finish_reason", nullptr}});
-      state.n_bytes += text.size();
+      state.n_characters += n_characters(text);
     } else {
       state.text += text;
       state.drawn.insert(state.drawn.end(), drawn.begin(), drawn.end());
@@ -108,7 +117,7 @@ class CompletionWriter final : public AnswerWriter {
     }
     json::array list;
     for (size_t i = 0; i < choices_.size(); ++i) {
-      const size_t offset = head_.echoes.empty() ? 0 : head_.echoes[i].size();
+      const size_t offset = head_.echoes.empty() ? 0 : n_characters(head_.echoes[i]);
       list.push_back(
           json::object{{"index", i},
                        {"text", choices_[i].text},
@@ -135,7 +144,7 @@ class CompletionWriter final : public AnswerWriter {
  private:
   struct Choice {
     std::string text;
-    size_t n_bytes = 0;
+    size_t n_characters = 0;  // streamed so far
     std::vector<DrawnToken> drawn;
     ChoiceEnd end;
   };
@@ -162,7 +171,10 @@ class CompletionWriter final : public AnswerWriter {
   std::vector<Choice> choices_;
 };
 
+constexpr std::pair<std::string_view, std::string_view> kNames[] = {{"n_logprobs", "logprobs"}};
+
 constexpr size_t kMaxPrompts = 64;
+constexpr auto kMaxAnswers = static_cast<int64_t>(ControlTable::kSlots);
 
 std::optional<std::vector<TokenId>> read_tokens(const json::array& list) {
   std::vector<TokenId> tokens;
@@ -223,15 +235,27 @@ void completions(ApiContext& context, Call call) {
   }
   Fields fields(*body);
   GenerateSpec spec;
+  spec.field_names = kNames;
   spec.model = fields.text("model").value_or("");
   const StreamWish wanted = read_openai_stream(fields);
   read_prompts(fields, spec);
   read_openai_sampling(fields, spec);
-  read_response_format(fields, "response_format", spec);
+  read_response_format(fields, "response_format", SchemaPlace::kWithin, spec);
   read_grammar(fields, spec);
   if (!spec.max_tokens) spec.max_tokens = 16;  // OpenAI's default here
   if (const auto top = fields.integer("logprobs", 0, 20)) {
     spec.sampling.n_logprobs = static_cast<int>(*top);
+  }
+  const auto n_prompts = static_cast<int64_t>(spec.prompts.size() + spec.token_prompts.size());
+  if (n_prompts * spec.n > kMaxAnswers) {
+    fields.fail("n", fmt::format("expected at most {} with {} prompts: {} answers in all, found {}",
+                                 kMaxAnswers / n_prompts, n_prompts, kMaxAnswers, spec.n));
+  }
+  for (const std::string_view name :
+       {"n_paths", "paths_window", "paths_stop", "early_stop", "reasoning_effort", "thinking",
+        "thinking_budget_tokens", "thinking_token_budget", "min_thinking_tokens", "tools",
+        "tool_choice"}) {
+    if (fields.has(name)) fields.fail(name, "expected none: /v1/chat/completions has it");
   }
   const bool echo = fields.boolean("echo").value_or(false);
   if (echo && !spec.token_prompts.empty()) fields.fail("echo", "expected prompts that are texts");
@@ -254,8 +278,7 @@ void completions(ApiContext& context, Call call) {
   for (const std::string& prompt : spec.prompts) {
     for (int64_t i = 0; echo && i < spec.n; ++i) head.echoes.push_back(prompt);
   }
-  const size_t n_choices =
-      (spec.prompts.size() + spec.token_prompts.size()) * static_cast<size_t>(spec.n);
+  const auto n_choices = static_cast<size_t>(n_prompts * spec.n);
   const AnswerPlan plan{.id = head.id, .api = "openai.completions"};
   start_answer(context, call, std::move(spec), plan,
                [=](const Engine& engine) -> std::unique_ptr<AnswerWriter> {

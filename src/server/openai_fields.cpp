@@ -227,29 +227,33 @@ void read_openai_messages(Fields& fields, GenerateSpec& spec) {
 namespace {
 
 // One of OpenAI's tools, {"type": "function", "function": {"name", "description", "parameters"}}.
-std::string read_tool(Fields& fields, const json::value& value, const std::string& name) {
+void read_tool(Fields& fields, const json::value& value, const std::string& name) {
   const json::object* tool = value.if_object();
   const json::value* inner = tool == nullptr ? nullptr : tool->if_contains("function");
   if (inner == nullptr || !inner->is_object()) {
     fields.fail(name, "expected {\"type\": \"function\", \"function\": {…}}");
-    return {};
+    return;
   }
   Fields f(inner->get_object(), fields.full_name(name) + ".function");
-  const std::string function = f.text("name").value_or("");
-  static constexpr std::string_view kAllowed =
-      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
-  if (!f.error() && (function.empty() || function.size() > 128 ||
-                     function.find_first_not_of(kAllowed) != std::string::npos)) {
-    f.fail("name", fmt::format("expected 1 to 128 letters, digits, _, - and ., found {}",
-                               excerpt(function)));
-  }
-  f.text("description");
-  f.object("parameters");
+  read_function(f);
   fields.take_error(f);
-  return function;
 }
 
 }  // namespace
+
+std::string read_function(Fields& fields) {
+  std::string name = fields.text("name").value_or("");
+  static constexpr std::string_view kAllowed =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
+  if (!fields.error() && (name.empty() || name.size() > 128 ||
+                          name.find_first_not_of(kAllowed) != std::string::npos)) {
+    fields.fail("name", fmt::format("expected 1 to 128 letters, digits, _, - and ., found {}",
+                                    excerpt(name)));
+  }
+  fields.text("description");
+  fields.object("parameters");
+  return name;
+}
 
 void choose_tool(Fields& fields, const std::string& field, const std::string& name,
                  GenerateSpec& spec) {
@@ -262,17 +266,9 @@ void choose_tool(Fields& fields, const std::string& field, const std::string& na
   spec.must_call = true;
 }
 
-void read_openai_tools(Fields& fields, GenerateSpec& spec) {
-  if (const json::array* tools = fields.array("tools")) {
-    for (size_t i = 0; i < tools->size(); ++i) {
-      read_tool(fields, (*tools)[i], fmt::format("tools[{}]", i));
-    }
-    spec.tools = *tools;
-  }
-  if (fields.has("functions")) fields.fail("functions", "expected tools in their place");
-  if (fields.boolean("parallel_tool_calls") == false && !spec.tools.empty()) {
-    fields.fail("parallel_tool_calls", "expected true: a model may always make several calls");
-  }
+namespace {
+
+void read_tool_choice(Fields& fields, GenerateSpec& spec) {
   const json::value* choice = fields.find("tool_choice");
   if (choice == nullptr || fields.error()) return;
   if (const json::object* object = choice->if_object()) {
@@ -293,7 +289,25 @@ void read_openai_tools(Fields& fields, GenerateSpec& spec) {
   spec.must_call = word == "required";
 }
 
-void read_response_format(Fields& fields, std::string_view name, GenerateSpec& spec) {
+}  // namespace
+
+void read_openai_tools(Fields& fields, GenerateSpec& spec) {
+  if (const json::array* tools = fields.array("tools")) {
+    for (size_t i = 0; i < tools->size(); ++i) {
+      read_tool(fields, (*tools)[i], fmt::format("tools[{}]", i));
+    }
+    spec.tools = *tools;
+  }
+  if (fields.has("functions")) fields.fail("functions", "expected tools in their place");
+  read_tool_choice(fields, spec);
+  // A call that has to be made is one, by its grammar.
+  if (fields.boolean("parallel_tool_calls") == false && !spec.tools.empty() && !spec.must_call) {
+    fields.fail("parallel_tool_calls", "expected true: a model may make several calls");
+  }
+}
+
+void read_response_format(Fields& fields, std::string_view name, SchemaPlace place,
+                          GenerateSpec& spec) {
   const json::object* format = fields.object(name);
   if (format == nullptr) return;
   Fields f(*format, fields.full_name(name));
@@ -302,11 +316,11 @@ void read_response_format(Fields& fields, std::string_view name, GenerateSpec& s
   spec.format_field = fields.full_name(name);
   if (type == "json_object") spec.schema = json::object{{"type", "object"}};
   if (type == "json_schema") {
-    // The Responses API has the schema beside the type, the other one within.
     const json::object* inner = f.object("json_schema");
     const json::value* schema = (inner == nullptr ? *format : *inner).if_contains("schema");
     if (schema == nullptr || !schema->is_object()) {
-      f.fail(inner == nullptr ? "schema" : "json_schema.schema", "expected a schema, found none");
+      f.fail(place == SchemaPlace::kBesideType ? "schema" : "json_schema.schema",
+             "expected a schema, found none");
     } else {
       spec.schema = *schema;
     }

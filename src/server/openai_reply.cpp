@@ -26,7 +26,44 @@ json::object timings_object(const Timings& timings) {
           {"predicted_per_second", timings.decode_rate()}};
 }
 
+namespace {
+
+// How paths voted: the winner's votes of those that count, of the paths that began.
+json::object vote_object(const DeliberationReport& report) {
+  const std::vector<VoteCount>& votes = report.votes;
+  int64_t n_counted = 0;
+  for (const VoteCount& vote : votes) n_counted += vote.n_votes;
+  json::array minority;
+  for (size_t i = 1; i < votes.size(); ++i) {
+    minority.push_back(json::object{
+        {"answer", votes[i].answer}, {"share", votes[i].share}, {"votes", votes[i].n_votes}});
+  }
+  return {{"answer", votes.empty() ? json::value(nullptr) : json::value(votes.front().answer)},
+          {"share", votes.empty() ? 0.0 : votes.front().share},
+          {"votes", votes.empty() ? 0 : votes.front().n_votes},
+          {"counted", n_counted},
+          {"paths", report.paths.size()},
+          {"chosen", report.chosen},
+          {"minority", std::move(minority)}};
+}
+
+}  // namespace
+
+json::object reckon_object(const AnswerTotals& totals, bool votes) {
+  json::object object{{"thinking_tokens", totals.usage.output.thinking},
+                      {"probe_tokens", totals.usage.probe_tokens},
+                      {"saved_tokens", nullptr},
+                      {"seconds", totals.total_ms / 1e3},
+                      {"end_reason", thought_end_name(totals.thought_end)}};
+  if (totals.usage.saved_tokens) object["saved_tokens"] = *totals.usage.saved_tokens;
+  if (votes && totals.deliberation != nullptr) {
+    object["vote"] = vote_object(*totals.deliberation);
+  }
+  return object;
+}
+
 std::string_view openai_finish_reason(const ChoiceEnd& end) {
+  if (end.cut) return "cut";
   if (end.called_tools) return "tool_calls";
   return end.reason == FinishReason::kLength ? "length" : "stop";
 }

@@ -20,8 +20,8 @@ struct ResponseHead {
   std::string id;
   int64_t created = 0;
   std::string model;
-  json::value instructions;
-  json::array tools;
+  json::object asked = {};         // of the request, what the reply repeats
+  bool encrypted_thought = false;  // include: reasoning.encrypted_content
 };
 
 json::object response_usage(const Usage& usage) {
@@ -38,7 +38,7 @@ class ResponseWriter final : public AnswerWriter {
   ResponseWriter(Call call, ResponseHead head, bool stream)
       : call_(std::move(call)), head_(std::move(head)), stream_(stream) {}
 
-  void begin() override {
+  void begin(int64_t) override {
     if (!stream_) return;
     call_.exchange->begin(200, event_stream_headers(call_), std::string(kSsePing));
     send("response.created", {{"response", response("in_progress", nullptr)}});
@@ -74,10 +74,11 @@ class ResponseWriter final : public AnswerWriter {
   void choice_end(size_t, const ChoiceEnd& end) override { end_ = end; }
 
   void done(const AnswerTotals& totals) override {
-    close();
     const bool whole = end_.reason != FinishReason::kLength;
     const std::string_view status = whole ? "completed" : "incomplete";
+    close(status);
     json::object reply = response(status, response_usage(totals.usage));
+    reply["reckon"] = reckon_object(totals, false);
     if (!whole) reply["incomplete_details"] = json::object{{"reason", "max_output_tokens"}};
     if (!stream_) return reply_json(call_, reply);
     send(whole ? "response.completed" : "response.incomplete", {{"response", std::move(reply)}});
@@ -96,24 +97,13 @@ class ResponseWriter final : public AnswerWriter {
   enum class Item : uint8_t { kNone, kReasoning, kMessage };
 
   json::object response(std::string_view status, json::value usage) const {
-    return {{"id", head_.id},
-            {"object", "response"},
-            {"created_at", head_.created},
-            {"status", status},
-            {"error", nullptr},
-            {"incomplete_details", nullptr},
-            {"instructions", head_.instructions},
-            {"metadata", json::object()},
-            {"model", head_.model},
-            {"output", output_},
-            {"parallel_tool_calls", true},
-            {"previous_response_id", nullptr},
-            {"store", false},
-            {"temperature", nullptr},
-            {"tool_choice", "auto"},
-            {"tools", head_.tools},
-            {"top_p", nullptr},
-            {"usage", std::move(usage)}};
+    json::object reply{
+        {"id", head_.id},       {"object", "response"},     {"created_at", head_.created},
+        {"status", status},     {"error", nullptr},         {"incomplete_details", nullptr},
+        {"model", head_.model}, {"output", output_},        {"previous_response_id", nullptr},
+        {"store", false},       {"truncation", "disabled"}, {"usage", std::move(usage)}};
+    for (const auto& field : head_.asked) reply[field.key()] = field.value();
+    return reply;
   }
 
   json::object place() const {
@@ -130,11 +120,13 @@ class ResponseWriter final : public AnswerWriter {
 
   json::object item(std::string_view status, json::array content) const {
     if (item_ == Item::kReasoning) {
-      return {{"type", "reasoning"},
-              {"id", item_id_},
-              {"summary", json::array()},
-              {"content", std::move(content)},
-              {"status", status}};
+      json::object thought{{"type", "reasoning"},
+                           {"id", item_id_},
+                           {"summary", json::array()},
+                           {"content", std::move(content)},
+                           {"status", status}};
+      if (head_.encrypted_thought) thought["encrypted_content"] = kThoughtSignature;
+      return thought;
     }
     return {{"type", "message"},
             {"id", item_id_},
@@ -156,7 +148,8 @@ class ResponseWriter final : public AnswerWriter {
     send("response.content_part.added", std::move(event));
   }
 
-  void close() {
+  // status: the item's, which a limit may have broken off.
+  void close(std::string_view status = "completed") {
     if (item_ == Item::kNone) return;
     json::object text_done = place();
     text_done["text"] = text_;
@@ -166,7 +159,7 @@ class ResponseWriter final : public AnswerWriter {
     json::object part_done = place();
     part_done["part"] = part();
     send("response.content_part.done", std::move(part_done));
-    json::object whole = item("completed", json::array{part()});
+    json::object whole = item(status, json::array{part()});
     send("response.output_item.done", {{"output_index", output_.size()}, {"item", whole}});
     output_.push_back(std::move(whole));
     item_ = Item::kNone;
@@ -258,11 +251,64 @@ void read_flat_tools(Fields& fields, json::object& body) {
       fields.fail("tools", "expected functions: no other tool runs here");
       return;
     }
+    Fields f(*tool, fmt::format("tools[{}]", nested.size()));
+    read_function(f);
+    fields.take_error(f);
     json::object function(*tool);
     function.erase("type");
     nested.push_back(json::object{{"type", "function"}, {"function", std::move(function)}});
   }
   body["tools"] = std::move(nested);
+}
+
+constexpr std::pair<std::string_view, std::string_view> kNames[] = {
+    {"prompt", "input"},
+    {"messages", "input"},
+    {"think_budget", "thinking_budget_tokens"},
+    {"min_think_tokens", "min_thinking_tokens"},
+    {"max_tokens", "max_output_tokens"}};
+
+// What the reply repeats of the request, with what holds where the request is silent.
+json::object asked_of(const json::object& body) {
+  json::object asked{{"instructions", nullptr},
+                     {"max_output_tokens", nullptr},
+                     {"metadata", json::object()},
+                     {"parallel_tool_calls", true},
+                     {"reasoning", {{"effort", nullptr}, {"summary", nullptr}}},
+                     {"text", {{"format", {{"type", "text"}}}}},
+                     {"tool_choice", "auto"},
+                     {"tools", json::array()}};
+  for (auto& field : asked) {
+    const json::value* given = body.if_contains(field.key());
+    if (given != nullptr && !given->is_null()) field.value() = *given;
+  }
+  return asked;
+}
+
+// What is of other servers' answers, or of several.
+void refuse_what_is_not_there(Fields& fields, const GenerateSpec& spec) {
+  if (spec.n != 1) fields.fail("n", "expected 1: a response is one answer");
+  if (spec.paths.n != 1) fields.fail("n_paths", "expected 1: a response is one answer");
+  if (fields.integer("top_logprobs", 0, 20).value_or(0) != 0) {
+    fields.fail("top_logprobs", "expected 0: /v1/chat/completions gives them");
+  }
+  if (fields.one_of("truncation", {"auto", "disabled"}) == "auto") {
+    fields.fail("truncation", "expected disabled: no input is left out");
+  }
+  // Bounds the calls of tools that a server runs: here none.
+  fields.integer("max_tool_calls", 0, kAnyCount);
+}
+
+// Thoughts are in the open anyway; a client that sends encrypted ones back gets something to send.
+bool read_include(Fields& fields) {
+  bool encrypted_thought = false;
+  for (const std::string& item : fields.texts("include")) {
+    if (item != "reasoning.encrypted_content") {
+      fields.fail("include", "expected reasoning.encrypted_content alone, found " + excerpt(item));
+    }
+    encrypted_thought = true;
+  }
+  return encrypted_thought;
 }
 
 void refuse_state(Fields& fields) {
@@ -289,14 +335,14 @@ void responses(ApiContext& context, Call call) {
   ResponseHead head;
   head.id = random_id("resp_");
   head.created = seconds_since_1970();
+  head.asked = asked_of(*body);
+  spec.field_names = kNames;
   spec.model = fields.text("model").value_or("");
   if (const auto instructions = fields.text("instructions")) {
-    head.instructions = *instructions;
     spec.messages.push_back({.role = Role::kSystem, .content = *instructions, .tool_calls = {}});
   }
   read_input(fields, spec);
   refuse_state(fields);
-  if (const json::array* tools = fields.array("tools")) head.tools = *tools;
   read_flat_tools(fields, *body);
   if (!fields.error()) read_openai_tools(fields, spec);
   read_openai_sampling(fields, spec);
@@ -312,20 +358,25 @@ void responses(ApiContext& context, Call call) {
   }
   if (const json::object* text = fields.object("text")) {
     Fields f(*text, "text");
-    read_response_format(f, "format", spec);
+    read_response_format(f, "format", SchemaPlace::kBesideType, spec);
     fields.take_error(f);
   }
   read_grammar(fields, spec);
+  refuse_what_is_not_there(fields, spec);
+  head.encrypted_thought = read_include(fields);
   const bool stream = fields.boolean("stream").value_or(false);
   if (fields.error()) return reply_error(call, *fields.error());
-  spec.n = 1;
-  spec.paths = {};
   head.model = spec.model.empty() ? context.default_model : spec.model;
   const AnswerPlan plan{
       .id = head.id, .api = "openai.responses", .parse_tools = !spec.tools.empty()};
+  const SamplingWishes wishes = spec.sampling;
   start_answer(context, call, std::move(spec), plan,
-               [=](const Engine&) -> std::unique_ptr<AnswerWriter> {
-                 return std::make_unique<ResponseWriter>(call, head, stream);
+               [=](const Engine& engine) -> std::unique_ptr<AnswerWriter> {
+                 ResponseHead known = head;
+                 const SamplingParams sampling = sampling_of(wishes, engine);
+                 known.asked["temperature"] = sampling.temperature;
+                 known.asked["top_p"] = sampling.top_p;
+                 return std::make_unique<ResponseWriter>(call, known, stream);
                });
 }
 

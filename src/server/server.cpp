@@ -59,6 +59,24 @@ Found find_route(const HttpRequest& request) {
   return result;
 }
 
+int hex_digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  const char small = static_cast<char>(c | 0x20);
+  return small >= 'a' && small <= 'f' ? small - 'a' + 10 : -1;
+}
+
+// Names of models have colons and slashes, which clients write as %3A and %2F.
+std::string percent_decoded(std::string_view text) {
+  std::string decoded;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const int high = text[i] == '%' && i + 2 < text.size() ? hex_digit(text[i + 1]) : -1;
+    const int low = high >= 0 ? hex_digit(text[i + 2]) : -1;
+    decoded += low >= 0 ? static_cast<char>(high * 16 + low) : text[i];
+    if (low >= 0) i += 2;
+  }
+  return decoded;
+}
+
 // A page of another origin may send a form or plain text without asking; those have a Sec-Fetch
 // header or an Origin and were judged by them. Programs may leave the type out.
 bool takes_type(const HttpRequest& request) {
@@ -75,8 +93,13 @@ bool takes_type(const HttpRequest& request) {
 
 std::string_view given_key(const HttpRequest& request) {
   const std::string_view authorization = request.header("authorization");
-  static constexpr std::string_view kBearer = "Bearer ";
-  if (authorization.starts_with(kBearer)) return authorization.substr(kBearer.size());
+  static constexpr std::string_view kBearer = "bearer ";  // schemes have no case
+  const bool is_bearer =
+      authorization.size() > kBearer.size() &&
+      std::equal(kBearer.begin(), kBearer.end(), authorization.begin(), [](char wanted, char c) {
+        return c >= 'A' && c <= 'Z' ? c + 32 == wanted : c == wanted;
+      });
+  if (is_bearer) return authorization.substr(kBearer.size());
   return request.header("x-api-key");
 }
 
@@ -97,8 +120,9 @@ void refuse(ApiContext& context, const Call& call, const ApiError& error) {
 void answer_preflight(const Call& call) {
   Headers headers = reply_headers(call, "text/plain");
   headers.emplace_back("Access-Control-Allow-Methods", "GET, POST, DELETE");
-  headers.emplace_back("Access-Control-Allow-Headers",
-                       "Authorization, Content-Type, X-Api-Key, Anthropic-Version");
+  // Of an origin that is let in: clients send headers of their own, X-Stainless-Lang and the like.
+  const std::string_view asked = call.request->header("access-control-request-headers");
+  if (!asked.empty()) headers.emplace_back("Access-Control-Allow-Headers", std::string(asked));
   headers.emplace_back("Access-Control-Max-Age", "600");
   call.exchange->reply({.status = 204, .headers = std::move(headers)});
 }
@@ -169,7 +193,7 @@ void handle(ApiContext& context, Call call) {
            {.status = 503, .message = "the server is shutting down", .code = "shutdown"});
     return;
   }
-  call.rest = found.rest;
+  call.rest = percent_decoded(found.rest);
   const Handler handler = found.route->handler;
   if (found.route->quick) {
     handler(context, std::move(call));
@@ -244,11 +268,10 @@ uint16_t Server::port() const { return http_->port(); }
 
 void Server::load_default() {
   if (context_->default_model.empty()) return;
-  std::optional<double> keep_alive_s;
-  if (context_->keep_default) keep_alive_s = kForever;
   const Result<LibraryModel> model = context_->library->find(context_->default_model);
   if (model.ok()) {
-    const ApiResult<HostLease> lease = context_->pool->acquire(model->name, keep_alive_s);
+    if (context_->keep_default) context_->pool->pin(model->name);
+    const ApiResult<HostLease> lease = context_->pool->acquire(model->name);
   }
 }
 

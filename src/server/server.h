@@ -23,7 +23,7 @@ struct ServerOptions {
   std::string host = "127.0.0.1";  // numeric
   uint16_t port = 8080;            // 0: any free one
   std::string default_model;       // for requests that name none
-  bool keep_default = true;        // it stays loaded until a request's keep_alive says otherwise
+  bool keep_default = true;        // it stays loaded
   std::string keys_path;           // empty: no keys
   std::vector<std::string> allow_hosts;
   std::vector<std::string> allow_origins;

@@ -327,6 +327,9 @@ Status ModelStore::remove(std::string_view name) {
 
 Status ModelStore::copy(std::string_view from, std::string_view to) {
   RECKON_RETURN_IF_ERROR(check_model_name(to));
+  if (find_in_catalog(to.substr(0, to.find(':', to.find(':') + 1))) != nullptr) {
+    return usage_error(fmt::format("{}: expected a name that no model of the catalog has", to));
+  }
   RECKON_ASSIGN(const StoredModel model, find(from));
   if (model.origin == ModelOrigin::kBundled) return is_bundled(model);
   RECKON_ASSIGN(const Listing listing, list());

@@ -115,7 +115,8 @@ class ModelStore {
   // when they differ.
   Status verify(std::string_view name, const JobControl& control = {}) const;
 
-  // A second name for the same files (Ollama's /api/copy). Errors: kUsage for a bad or taken name.
+  // A second name for the same files (Ollama's /api/copy). Errors: kUsage for a bad or taken name,
+  // and for one of the catalog's.
   Status copy(std::string_view from, std::string_view to);
 
   const StoreOptions& options() const { return options_; }

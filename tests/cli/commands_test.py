@@ -418,6 +418,14 @@ class Thinking(harness.Tests):
         path = tree["deliberation"]["paths"][0]
         if path["answer"]:
             self.assertEqual(path["passed"], True)
+        # With one path there is no vote to tell of, but a verdict.
+        program.write_text("#!/bin/sh\nread -r line\necho '{\"pass\": false}'\n")
+        schema = '{"enum": [1]}'
+        run = self.expect(0, "ask", "-m", self.model, "--ctx", 256, "--max-tokens", 100,
+                          "--json-schema", schema, "--effort", "none", "--verify", program,
+                          "--explain", "hello")
+        self.assertIn("The answer did not pass.", run.stderr.decode())
+        self.assertNotIn("100.0 %", run.stderr.decode())
 
     def test_explain_goes_to_standard_error(self):
         run = self.expect(0, "ask", "-m", self.model, "--ctx", 256, "--max-tokens", 20, "--effort",
@@ -428,14 +436,17 @@ class Thinking(harness.Tests):
         ask = ("ask", "-m", self.model)
         self.expect_error(2, "--effort", *ask, "--effort", "huge", "x")
         self.expect_error(2, "--effort", *ask, "--effort", "low", "--think-budget", "3", "x")
-        self.expect_error(2, "paths", *ask, "--ctx", 64, "--paths", "0", "x")
-        self.expect_error(2, "paths", *ask, "--ctx", 64, "--paths", "65", "x")
-        self.expect_error(2, "window", *ask, "--ctx", 64, "--paths", "2", "--window", "0", "x")
+        self.expect_error(2, "--paths: expected", *ask, "--ctx", 64, "--paths", "0", "x")
+        self.expect_error(2, "--paths: expected", *ask, "--ctx", 64, "--paths", "65", "x")
+        self.expect_error(2, "--window: expected", *ask, "--ctx", 64, "--paths", "2", "--window",
+                          "0", "x")
         self.expect_error(2, "--early-stop", *ask, "--early-stop", "often", "x")
-        self.expect_error(2, "soft_share", *ask, "--ctx", 64, "--soft-share", "2", "x")
+        self.expect_error(2, "--soft-share: expected", *ask, "--ctx", 64, "--soft-share", "2", "x")
         self.expect_error(2, "--verify", *ask, "--ctx", 64, "--verify", "absent", "x")
-        self.expect_error(2, "min_think", *ask, "--ctx", 64, "--min-think", "9", "--think-budget",
-                          "3", "x")
+        self.expect_error(2, "--min-think: expected", *ask, "--ctx", 64, "--min-think", "9",
+                          "--think-budget", "3", "x")
+        self.expect_error(2, "--early-stop: expected off", *ask, "--ctx", 64, "--early-stop",
+                          "agreed", "--json-schema", '{"type": "boolean"}', "x")
 
     def test_comparison_of_methods(self):
         data = self.folder / "tasks.jsonl"

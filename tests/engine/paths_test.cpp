@@ -208,6 +208,31 @@ TEST(Paths, AnswersThatWereBrokenOffDontVote) {
   EXPECT_EQ(none.usage.output.total(), 2);
 }
 
+TEST(Paths, EachHasItsOwnEnd) {
+  Dice dice("19");
+  Request request = paths(6, Stop::kOff, 6, 1);
+  request.max_tokens = 30;
+  const Completion limited = dice.run(request);
+  int64_t n_at_limit = 0;
+  for (const PathReport& path : limited.deliberation->paths) {
+    EXPECT_EQ(path.reason, path.n_tokens == 30 ? FinishReason::kLength : FinishReason::kStop);
+    EXPECT_EQ(path.output.total(), path.n_tokens);
+    n_at_limit += path.reason == FinishReason::kLength ? 1 : 0;
+  }
+  EXPECT_GT(n_at_limit, 0);
+  EXPECT_LT(n_at_limit, 6);
+  int64_t n_cut = 0;
+  for (const uint64_t seed : {1, 2, 3, 4, 5, 6}) {
+    const Completion decided = Dice("19").run(paths(12, Stop::kPosterior, 12, seed));
+    for (const PathReport& path : decided.deliberation->paths) {
+      if (path.reason != FinishReason::kCancelled) continue;
+      EXPECT_EQ(path.end, ThoughtEnd::kVote);
+      ++n_cut;
+    }
+  }
+  EXPECT_GT(n_cut, 0);
+}
+
 TEST(Paths, TheSameWhateverTheBatch) {
   for (const Stop stop : {Stop::kOff, Stop::kPosterior, Stop::kWindow}) {
     Request request = paths(8, stop, 3, 5);
@@ -332,6 +357,10 @@ TEST(Paths, RefusesWhatMakesNoSense) {
   refused("window", [](Request& r) { r.paths.window = 0; });
   refused("confidence", [](Request& r) { r.paths.confidence = 0.5; });
   refused("confidence", [](Request& r) { r.paths.confidence = std::nan(""); });
+  refused("early_stop", [](Request& r) {
+    r.early_stop.rule = EarlyStop::Rule::kAgreed;
+    r.constraint = *Grammar::parse("root ::= \"a\"");
+  });
   refused("verify", [](Request& r) { r.verification.program = "/no/such/program"; });
   EXPECT_FALSE(rig.engine->step());
 }

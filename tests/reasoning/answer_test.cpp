@@ -33,6 +33,23 @@ TEST(ExtractAnswer, FindsOtherWaysOfSayingIt) {
   EXPECT_EQ(extract_answer(" \n "), "");
 }
 
+TEST(VotedAnswer, IsAllOfWhatStatesTheResult) {
+  EXPECT_EQ(voted_answer("so \\boxed{7}, I think", false), "7");
+  EXPECT_EQ(voted_answer("first\n\nx = 1\nx = 2\n", false), "x = 1\nx = 2");
+  EXPECT_EQ(voted_answer("one line", false), "one line");
+  EXPECT_EQ(voted_answer("a\nb", false), "a\nb");
+  EXPECT_EQ(voted_answer("a\n \t\nb\n", false), "b");
+  EXPECT_EQ(voted_answer("Here:\n```json\n{\"a\": 1,\n\n \"b\": 2}\n```\n", false),
+            "{\"a\": 1,\n\n \"b\": 2}");
+  EXPECT_EQ(voted_answer("```py\nf(1)\n```\nThat is f.", false), "```py\nf(1)\n```\nThat is f.");
+  EXPECT_EQ(voted_answer("```", false), "```");
+  EXPECT_EQ(voted_answer("x\n```", false), "x\n```");
+  EXPECT_EQ(voted_answer("", false), "");
+  // Held to a format, nothing of it is a frame around the result.
+  EXPECT_EQ(voted_answer("{\"answer\": \"the answer is 4\",\n\"b\": 1\n}\n", true),
+            "{\"answer\": \"the answer is 4\",\n\"b\": 1\n}");
+}
+
 void expect_same(const std::vector<std::string>& spellings, const std::string& canonical) {
   for (const std::string& spelling : spellings) {
     EXPECT_EQ(normalise_answer(spelling), canonical) << spelling;
@@ -109,8 +126,17 @@ TEST(NormaliseAnswer, WhatIsNoNumberStaysText) {
   EXPECT_FALSE(same_answer("5", "6"));
 }
 
+TEST(NormaliseAnswer, JsonHasOneSpellingAndKeepsItsTexts) {
+  expect_same({"{\"a\": 1, \"b\": [true, \"X\"]}", "{\n  \"b\": [true, \"X\"],\n  \"a\": 1.0\n}"},
+              "{\"a\":1,\"b\":[true,\"X\"]}");
+  EXPECT_FALSE(same_answer("{\"a\": 1, \"b\": false}", "{\"a\": 2, \"b\": false}"));
+  EXPECT_FALSE(same_answer("{\"a\": \"X\"}", "{\"a\": \"x\"}"));
+  EXPECT_FALSE(same_answer("[1, 2]", "[2, 1]"));
+}
+
 TEST(NormaliseAnswer, IsItsOwnNormalForm) {
   for (const std::string text : {"1,234.5", "\\frac{1}{3}", "x = 2", "$\\text{Yes}$", "(1, 2)",
+                                 "{\"b\": 1.0, \"a\": [\"X y\"]}", "[1.0]", "{1}",
                                  "123456789012345678901", "\\sqrt{2}", "-0.125", "12,34", "3 cm"}) {
     const std::string once = normalise_answer(text);
     EXPECT_EQ(normalise_answer(once), once) << text;

@@ -57,6 +57,15 @@ TEST(StopStrings, TheOneThatEndsFirstCounts) {
   EXPECT_EQ(run({"aab"}, {"aaab"}), "a");
 }
 
+TEST(StopStrings, TellWhichOneWasMet) {
+  StopStrings matcher({"abcd", "bc"});
+  std::string out;
+  matcher.push("xab", out);
+  EXPECT_FALSE(matcher.met().has_value());
+  matcher.push("cd", out);
+  EXPECT_EQ(matcher.met(), 1u);
+}
+
 // However a text is split, the output is that of the text in one piece.
 TEST(StopStrings, SplitsDontMatter) {
   std::mt19937 engine(1);

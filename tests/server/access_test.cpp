@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <chrono>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -179,6 +180,11 @@ TEST(Access, AllowedOriginsAreNamedAndNoOthers) {
       call(rig.port, "OPTIONS", "/v1/chat/completions", "", {{"Origin", "https://chat.example"}})
           .status,
       204);
+  const Reply asked = call(rig.port, "OPTIONS", "/v1/messages", "",
+                           {{"Origin", "https://chat.example"},
+                            {"Access-Control-Request-Headers", "x-stainless-lang,anthropic-beta"}});
+  EXPECT_NE(asked.head.find("Access-Control-Allow-Headers: x-stainless-lang,anthropic-beta\r\n"),
+            std::string::npos);
   EXPECT_EQ(
       call(rig.port, "GET", "/v1/models", "", {{"Origin", "https://chat.example.evil"}}).status,
       403);
@@ -246,6 +252,10 @@ TEST(Keys, NobodyGetsInWithoutOne) {
   EXPECT_EQ(get(rig.port, "/health").status, 200);
   const std::string body = R"({"messages":[{"role":"user","content":"x"}],"max_tokens":1})";
   EXPECT_EQ(with_key(rig.port, "sk-alice-0123456789", body).status, 200);
+  EXPECT_EQ(
+      call(rig.port, "GET", "/v1/models", "", {{"Authorization", "bearer sk-alice-0123456789"}})
+          .status,
+      200);
   EXPECT_EQ(call(rig.port, "POST", "/v1/messages", body,
                  {{"Content-Type", "application/json"}, {"X-Api-Key", "sk-alice-0123456789"}})
                 .status,
@@ -274,6 +284,26 @@ TEST(Keys, LimitsAndModels) {
       call(rig.port, "GET", "/v1/models", "", {{"Authorization", "Bearer sk-bob-0123456789ab"}});
   EXPECT_FALSE(models.has("tiny-qwen"));
   EXPECT_TRUE(models.has("tiny-llama"));
+}
+
+// Tokens count in the minute in which their answer ended, however old the one is that it began in.
+TEST(Keys, AnswersThatOutlastTheMinuteCount) {
+  const auto keys = server::ApiKeys::parse(
+      R"({"keys":[{"name":"a","key":"sk-0123456789abcdef","tokens_per_minute":300}]})", "keys");
+  ASSERT_TRUE(keys.ok());
+  const server::ApiKey& key = *(*keys)->find("sk-0123456789abcdef");
+  const auto at = [start = server::ApiKeys::Clock::now()](int seconds) {
+    return start + std::chrono::seconds(seconds);
+  };
+  EXPECT_FALSE((*keys)->count_request(key, at(0)));
+  EXPECT_FALSE((*keys)->count_request(key, at(56)));
+  (*keys)->count_tokens(key, 4000, at(78));
+  const auto refused = (*keys)->count_request(key, at(78));
+  ASSERT_TRUE(refused);
+  EXPECT_EQ(refused->status, 429);
+  EXPECT_EQ(refused->retry_after_s, 60);
+  EXPECT_TRUE((*keys)->count_request(key, at(137)));
+  EXPECT_FALSE((*keys)->count_request(key, at(138)));
 }
 
 TEST(Keys, PrefixCacheIsNotShared) {

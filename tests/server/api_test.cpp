@@ -2,6 +2,7 @@
 // running answers can be steered, left and stopped.
 #include <gtest/gtest.h>
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -180,6 +181,94 @@ TEST(OpenAi, PathsAreToldAndVotedOn) {
   }
 }
 
+// Held to JSON, an answer is one whatever its last line is; the figures are those of the choices.
+TEST(OpenAi, VotesCompareWholeAnswersAndCountThem) {
+  const ServerRig rig;
+  const std::string fields =
+      R"("max_tokens":200,"temperature":1.2,"reasoning_effort":"none","n_paths":6,)"
+      R"("paths_stop":"off","response_format":{"type":"json_schema","json_schema":{"schema":)"
+      R"({"type":"object","properties":{"a":{"enum":[1,2,3]},"b":{"type":"boolean"}},)"
+      R"("required":["a","b"],"additionalProperties":false}}})";
+  const Reply reply = rig.chat(fields);
+  ASSERT_EQ(reply.status, 200) << reply.body;
+  const json::value value = reply.json();
+  std::map<std::string, int64_t> votes;
+  int64_t n_counted = 0;
+  for (const json::value& choice : value.at("choices").as_array()) {
+    if (choice.at("finish_reason") != "stop") continue;
+    const json::value answer = json::parse(choice.at("message").at("content").as_string());
+    ++votes[json::serialize(answer)];
+    ++n_counted;
+  }
+  ASSERT_GE(votes.size(), 2u) << "answers that differ, or there is nothing to see";
+  const json::value vote = value.at("reckon").at("vote");
+  EXPECT_EQ(vote.at("counted"), n_counted);
+  EXPECT_EQ(vote.at("paths"), 6);
+  EXPECT_EQ(vote.at("minority").as_array().size() + 1, votes.size());
+  const json::value won = json::parse(vote.at("answer").as_string());
+  EXPECT_EQ(vote.at("votes"), votes.at(json::serialize(won)));
+  const json::value& chosen =
+      value.at("choices").at(vote.at("chosen").to_number<size_t>()).at("message").at("content");
+  EXPECT_EQ(json::parse(chosen.as_string()), won);
+}
+
+// Usage is that of all paths, each has its own end, and a stream tells the vote unasked.
+TEST(OpenAi, PathsAreCountedAndEndOneByOne) {
+  const ServerRig rig;
+  const std::string grammar = R"("grammar":"root ::= \"yes\"","reasoning_effort":"none",)";
+  const std::string alone = grammar + R"("max_tokens":100)";
+  const int64_t n_alone =
+      rig.chat(alone).json().at("usage").at("completion_tokens").to_number<int64_t>();
+  const Reply all = rig.chat(alone + R"(,"n_paths":5,"paths_stop":"off")");
+  ASSERT_EQ(all.status, 200) << all.body;
+  EXPECT_EQ(all.json().at("usage").at("completion_tokens"), 5 * n_alone);
+  EXPECT_EQ(all.json().at("reckon").at("vote").at("votes"), 5);
+
+  // One in a window agrees with itself: the other four are never begun.
+  const std::string decided = alone + R"(,"n_paths":5,"paths_window":1,"paths_stop":"window")";
+  const Reply whole = rig.chat(decided);
+  const json::value value = whole.json();
+  EXPECT_EQ(value.at("choices").as_array().size(), 1u);
+  EXPECT_EQ(value.at("usage").at("completion_tokens"), n_alone);
+  const Reply streamed = rig.chat(decided + R"(,"stream":true)");
+  const std::vector<std::string> list = events(streamed.body);
+  ASSERT_GE(list.size(), 2u);
+  const json::value last = json::parse(list[list.size() - 2]);
+  EXPECT_EQ(last.at("reckon").at("vote").at("answer"), "yes");
+  EXPECT_FALSE(streamed.has("\"index\":1"));
+
+  // Some run into the limit while others come to their end.
+  const Reply mixed =
+      rig.chat(R"("grammar":"root ::= \"a\" | \"b\" [c-z]{200}","reasoning_effort":"none",)"
+               R"("max_tokens":100,"temperature":1.5,"n_paths":8,"paths_stop":"off")");
+  ASSERT_EQ(mixed.status, 200) << mixed.body;
+  const json::value ends = mixed.json();
+  for (const json::value& choice : ends.at("choices").as_array()) {
+    EXPECT_EQ(choice.at("finish_reason"),
+              choice.at("message").at("content") == "a" ? "stop" : "length");
+  }
+  EXPECT_EQ(rig.chat(alone + R"(,"n_paths":2,"logprobs":true)").json().at("error").at("param"),
+            "logprobs");
+}
+
+// The tokens that are listed are those that the texts are made of.
+TEST(OpenAi, LogprobsSpellTheTexts) {
+  const ServerRig rig;
+  // The model itself closes its thought, by a token that is no text.
+  const Reply mark = post(rig.port, "/tokenize", R"({"content":"</think>","parse_special":true})");
+  const int close = mark.json().at("tokens").at(0).to_number<int>();
+  const Reply reply = rig.chat(R"("max_tokens":60,"logprobs":true,"grammar":"root ::= \"yes\"",)"
+                               R"("logit_bias":{")" +
+                               std::to_string(close) + "\":1000}");
+  ASSERT_EQ(reply.status, 200) << reply.body;
+  const json::value choice = reply.json().at("choices").at(0);
+  std::string joined;
+  for (const json::value& token : choice.at("logprobs").at("content").as_array()) {
+    joined += token.at("token").as_string();
+  }
+  EXPECT_EQ(joined, choice.at("message").at("content").as_string());
+}
+
 // A1's rule about special tokens, through every field that a client fills: E7.
 TEST(OpenAi, SpecialTokensStayText) {
   const ServerRig rig;
@@ -235,7 +324,7 @@ TEST(OpenAi, AFullContextIsA400) {  // B5
   for (const size_t n : {room, room + 1, room * 10}) {
     const Reply reply = n_prompt(n);
     EXPECT_EQ(reply.status, 400);
-    EXPECT_EQ(reply.json().at("error").at("param"), "prompt");
+    EXPECT_EQ(reply.json().at("error").at("param"), "messages");
     EXPECT_TRUE(reply.has("512") || reply.has("511")) << reply.body;
   }
   // The context ends the answer, which says so.
@@ -510,6 +599,36 @@ TEST(Ollama, KeepAliveLetsAModelGo) {
                 .at("done_reason"),
             "unload");
   EXPECT_TRUE(eventually([&] { return !loaded(); }));
+}
+
+// A request's keep_alive is its own: the next one's is the server's again, and the model that was
+// named first stays whatever requests say.
+TEST(Ollama, KeepAliveHoldsForOneRequest) {
+  const ServerRig rig;
+  const auto until = [&](const std::string& name) -> std::string {
+    const json::value models = get(rig.port, "/api/ps").json().at("models");
+    for (const json::value& model : models.as_array()) {
+      if (model.at("name").as_string() == name)
+        return std::string(model.at("expires_at").as_string());
+    }
+    return "";
+  };
+  const auto ask = [&](const std::string& model, const std::string& more) {
+    return post(rig.port, "/api/generate",
+                R"({"prompt":"x","stream":false,"options":{"num_predict":1},"model":")" + model +
+                    "\"" + more + "}")
+        .status;
+  };
+  ASSERT_EQ(ask("tiny-llama", R"(,"keep_alive":-1)"), 200);
+  EXPECT_TRUE(until("tiny-llama").starts_with("21")) << until("tiny-llama");  // a century
+  ASSERT_EQ(ask("tiny-llama", ""), 200);
+  EXPECT_TRUE(until("tiny-llama").starts_with("20")) << until("tiny-llama");
+  rig.server->load_default();
+  ASSERT_EQ(ask("tiny-qwen", R"(,"keep_alive":"1ms")"), 200);
+  ::usleep(700'000);  // the pool looks four times a second
+  EXPECT_TRUE(until("tiny-qwen").starts_with("21")) << until("tiny-qwen");
+  ASSERT_EQ(ask("tiny-qwen", R"(,"keep_alive":"1h30m")"), 200);
+  EXPECT_TRUE(until("tiny-qwen").starts_with("21"));
 }
 
 }  // namespace

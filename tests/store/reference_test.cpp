@@ -9,6 +9,7 @@
 
 #include "store/catalog.h"
 #include "store/hub.h"
+#include "store/model_store.h"
 
 namespace reckon {
 namespace {
@@ -212,6 +213,17 @@ TEST(Hub, NamesAllShards) {
        {"x.gguf", "x-00002-of-00001.gguf", "x-00000-of-00001.gguf", "x-00001-of-99999.gguf",
         "-00001-of-00002.gguf", "x-0001-of-0002.gguf"}) {
     EXPECT_EQ(shards_of(path), std::vector<std::string>{path});
+  }
+}
+
+// A second name may not say that a model is what it isn't.
+TEST(ModelStore, NoCopyTakesANameOfTheCatalog) {
+  ModelStore store(StoreOptions{});
+  for (const char* name : {"r1:7b", "r1:7b:q4_k_m", "r1:1.5b"}) {
+    const Status copied = store.copy("mine", name);
+    ASSERT_FALSE(copied.ok());
+    EXPECT_EQ(copied.error().kind, ErrorKind::kUsage);
+    EXPECT_NE(copied.error().message.find("catalog"), std::string::npos) << name;
   }
 }
 

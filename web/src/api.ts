@@ -140,7 +140,10 @@ function read_vote(vote: any): Vote {
   return {
     answer: String(vote.answer ?? ''),
     share: Number(vote.share) || 0,
+    votes: Number(vote.votes) || 0,
+    counted: Number(vote.counted) || 0,
     paths: Number(vote.paths) || 0,
+    chosen: Number(vote.chosen) || 0,
     minority: (Array.isArray(vote.minority) ? vote.minority : []).map((other: any) => ({
       answer: String(other.answer ?? ''),
       share: Number(other.share) || 0,

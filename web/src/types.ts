@@ -22,7 +22,10 @@ export interface Path {
 export interface Vote {
   answer: string;
   share: number;
-  paths: number;
+  votes: number; // for the answer
+  counted: number; // paths that voted
+  paths: number; // that began
+  chosen: number; // the path that won
   minority: { answer: string; share: number }[];
 }
 

@@ -159,9 +159,9 @@ on_page('several paths stand side by side with their vote', async (page) => {
   await wait_done(page);
   assert.equal(last_request().n_paths, 3);
   assert.equal(await page.$$eval('.path', (paths) => paths.length), 3);
-  assert.match(await text_of(page, '.vote'), /25[^]*2 of 3 paths agree \(67 %\)[^]*24 \(33 %\)/);
-  assert.equal(await page.$eval('.path.chosen', (path) => path.getAttribute('aria-label')), 'Path 1');
-  await page.$$eval('.path header button', (buttons) => buttons[1].click());
+  assert.match(await text_of(page, '.vote'), /25[^]*2 of 3 answers agree, of 3 paths \(67 %\)[^]*24 \(33 %\)/);
+  assert.equal(await page.$eval('.path.chosen', (path) => path.getAttribute('aria-label')), 'Path 2');
+  await page.$$eval('.path header button', (buttons) => buttons[0].click());
   await choose(page, 2, '1');
   await ask(page, 'say:short and then?');
   await page.waitForFunction(() => document.querySelectorAll('.assistant').length === 2);

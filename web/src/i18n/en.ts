@@ -19,7 +19,7 @@ export const en = {
   edit_hint: 'Change the thought; the model goes on from its end.', go_on: 'Go on from here',
   edit: 'Edit', regenerate: 'Regenerate', previous: 'Previous version', next: 'Next version', version: '{0} of {1}',
   waiting: 'Reading the question', stopped: 'Stopped', cut: 'Cut off: the limit of tokens was reached', failed: 'Failed: {0}', retry: 'Try again',
-  vote: '{0} of {1} paths agree', vote_alone: 'Vote', minority: 'Others', path: 'Path {0}', continue_path: 'Go on from this path', continuing_path: 'Goes on from here',
+  vote: '{0} of {1} answers agree, of {2} paths', vote_none: 'None of {0} paths came to an answer', outvoted: 'Not finished: the vote was decided', vote_alone: 'Vote', minority: 'Others', path: 'Path {0}', continue_path: 'Go on from this path', continuing_path: 'Goes on from here',
   speed: '{0} tokens/s', context: 'Context: {0} of {1} tokens', context_used: 'Context: {0} tokens', context_short: '{0} / {1}', context_used_short: '{0} tokens',
   pull: 'Get', pulling: 'Getting', installed: 'On this machine', available: 'Can be fetched', fits: 'fits this machine', too_big: 'needs more memory', pull_other: 'Another model', pull_other_hint: 'hf:owner/repo/file.gguf',
   pulled: 'Ready', memory: '{0} of memory', threads: '{0} threads', use: 'Use', in_use: 'In use', no_models: 'No model yet: get one below.',

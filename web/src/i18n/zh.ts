@@ -21,7 +21,7 @@ export const zh: Record<Key, string> = {
   edit_hint: '修改思考内容，模型将从末尾继续。', go_on: '从这里继续',
   edit: '编辑', regenerate: '重新生成', previous: '上一版本', next: '下一版本', version: '第 {0} / {1} 版',
   waiting: '正在读题', stopped: '已停止', cut: '已截断：达到 token 上限', failed: '失败：{0}', retry: '重试',
-  vote: '{1} 条路径中 {0} 条一致', vote_alone: '投票', minority: '其他答案', path: '路径 {0}', continue_path: '从此路径继续', continuing_path: '对话从此路径继续',
+  vote: '{2} 条路径给出 {1} 个答案，其中 {0} 个一致', vote_none: '{0} 条路径均未得出答案', outvoted: '未完成：投票已有结果', vote_alone: '投票', minority: '其他答案', path: '路径 {0}', continue_path: '从此路径继续', continuing_path: '对话从此路径继续',
   speed: '{0} token/秒', context: '上下文：{0} / {1} token', context_used: '上下文：{0} token', context_short: '{0} / {1}', context_used_short: '{0} token',
   pull: '获取', pulling: '正在获取', installed: '本机已有', available: '可获取', fits: '适合本机', too_big: '内存不足', pull_other: '其他模型', pull_other_hint: 'hf:owner/repo/file.gguf',
   pulled: '就绪', memory: '内存 {0}', threads: '{0} 线程', use: '使用', in_use: '使用中', no_models: '还没有模型，请在下方获取。',

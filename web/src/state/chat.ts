@@ -63,8 +63,7 @@ function take(path: Path, delta: api.Delta, begun_ms: number): void {
 function settle(message: Message, summary: api.Summary): void {
   if (summary.vote) {
     message.vote = summary.vote;
-    const agreeing = message.paths.findIndex((path) => path.answer.includes(summary.vote!.answer));
-    if (agreeing >= 0) message.chosen = agreeing;
+    message.chosen = summary.vote.chosen;
   }
   const path = message.paths[0];
   if (message.paths.length === 1 && summary.reasoning_tokens !== undefined) {
@@ -122,7 +121,8 @@ async function generate(conversation: Conversation, message: Message, prefix: st
     if (!abort.signal.aborted) message.error = (error as Error).message;
     settle(message, {});
   }
-  for (const path of message.paths) path.finish ||= 'abort';
+  // Paths that a decided vote left unasked are told of by nothing.
+  for (const path of message.paths) path.finish ||= message.vote ? 'cut' : 'abort';
   mark(message, null);
   running_conversations.delete(conversation.id);
   announce.value = 'done';

@@ -61,6 +61,7 @@ function UserMessage({ message }: { message: Message }) {
 
 function outcome(path: Path): string {
   if (path.finish === 'abort') return t('stopped');
+  if (path.finish === 'cut') return t('outvoted');
   return path.finish === 'length' ? t('cut') : '';
 }
 
@@ -81,11 +82,11 @@ function PathView({ message, path, at, running }: { message: Message; path: Path
 
 function VoteBanner({ message }: { message: Message }) {
   const vote = message.vote!;
-  const agreeing = Math.round(vote.share * vote.paths);
+  if (!vote.counted) return <div class="vote">{t('vote_none', vote.paths)}</div>;
   return (
     <div class="vote">
       <RichText text={vote.answer} growing={false} can_run={false} name="vote-answer" />
-      <span class="figures">{t('vote', agreeing, vote.paths)} ({Math.round(vote.share * 100)} %)</span>
+      <span class="figures">{t('vote', vote.votes, vote.counted, vote.paths)} ({Math.round(vote.share * 100)} %)</span>
       <span class="vote-bar" aria-hidden="true"><span style={{ width: `${Math.round(vote.share * 100)}%` }} /></span>
       {vote.minority.length > 0 && (
         <span class="minority">{t('minority')}: {vote.minority.map((other) => `${other.answer} (${Math.round(other.share * 100)} %)`).join(', ')}</span>

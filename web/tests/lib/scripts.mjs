@@ -70,11 +70,11 @@ export const SCRIPTS = {
   length: { ...PRIMES, finish: 'length' },
   vote: {
     paths: [
+      { thought: 'I list the odd ones: 3, 5, 7, 11, 13, … , 89, 97. Counting by tens: 3, 4, 2, 2, 3, 2, 2, 3, 2, 1. That is 24.', answer: 'Listing the odd ones up to 25 and on gives \\(\\boxed{24}\\).' },
       { thought: 'Only 2, 3, 5 and 7 have to be sieved out, since $11^2 > 100$. What is left of 2 to 100 after crossing out their multiples: 21 numbers, and the four themselves. That makes 25.', answer: 'By the sieve there are \\(\\boxed{25}\\) of them.' },
-      { thought: 'I list the odd ones: 3, 5, 7, 11, 13, … , 89, 97. Counting by tens: 3, 4, 2, 2, 3, 2, 2, 3, 2, 1. That is 24.', answer: 'Listing the odd ones gives \\(\\boxed{24}\\).' },
       { thought: 'Inclusion–exclusion over 2, 3, 5, 7: $100 - 117 + 45 - 6 = 22$. One of them is 1, and the four primes are missing, so $22 - 1 + 4$.', answer: 'By inclusion–exclusion, $22 - 1 + 4 = 25$, so \\(\\boxed{25}\\).' },
     ],
-    vote: { answer: '25', share: 2 / 3, paths: 3, minority: [{ answer: '24', share: 1 / 3 }] },
+    vote: { answer: '25', share: 2 / 3, votes: 2, counted: 3, paths: 3, chosen: 1, minority: [{ answer: '24', share: 1 / 3, votes: 1 }] },
   },
   chinese: { thought: '先考虑 2、3、5、7 的倍数，再用容斥原理计算剩下的数。', answer: '100 以内共有 **25** 个质数，由容斥原理可得 $\\pi(100)=25$。' },
 };

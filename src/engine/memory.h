@@ -21,9 +21,9 @@ int64_t resident_peak();
 struct MemoryNeeds {
   int64_t weights_bytes = 0;
   int64_t kv_bytes_per_token = 0;
-  int64_t working_bytes = 0;  // what doesn't grow with the context: buffers, vocabulary, program
-  int64_t model_context = 0;  // the model's own limit
-  int64_t n_sequences = 1;    // each with room for the whole context
+  int64_t working_bytes = 0;     // what doesn't grow with the context: buffers, vocabulary, program
+  int64_t model_context = 0;     // the model's own limit
+  int64_t n_sequences = 1;       // each with room for the whole context
   bool context_is_given = true;  // false: it follows from the job, and no smaller one is advised
 };
 

@@ -154,7 +154,7 @@ TEST(Perplexity, RefusesWhatMakesNoSense) {
   };
   EXPECT_THAT(error(ascending(31), 16), HasSubstr("at least 32 tokens"));
   EXPECT_THAT(error("", 16), HasSubstr("found 0"));
-  EXPECT_THAT(error(ascending(500), 33), HasSubstr("4 to 32 tokens, found 33"));
+  EXPECT_THAT(error(ascending(500), 33), HasSubstr("at most 32 tokens, found 33"));
   EXPECT_THAT(error(ascending(500), 3), HasSubstr("found 3"));
   EXPECT_TRUE(decoder.fed.empty());
 }

@@ -9,6 +9,7 @@
 #include <limits>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "gguf/gguf_writer.h"
@@ -26,8 +27,8 @@ struct TinyFile {
   std::map<std::string, std::string> strings;
   std::map<std::string, bool> bools;
   std::map<std::string, std::vector<int64_t>> tensors;
-  std::string poisoned_tensor;      // its first element is NaN
-  std::vector<std::string> tokens;  // of a vocabulary, if there is one
+  std::string poisoned_tensor;           // its first element is NaN
+  std::vector<std::string_view> tokens;  // of a vocabulary, if there is one
 
   explicit TinyFile(const std::string& arch) : architecture(arch) {
     const int64_t d = 8, q = 8, kv = 4, ffn = 12, vocab = 10;

@@ -50,6 +50,16 @@ void add_memory_options(CLI::App& command, ModelOptions& options) {
       ->envname("RECKON_KEEP_PACKED");
 }
 
+namespace {
+
+// Named several times, it takes one value each time, and leaves what stands behind to others.
+void repeatable(CLI::Option* option) {
+  option->expected(1)->allow_extra_args(false)->multi_option_policy(
+      CLI::MultiOptionPolicy::TakeAll);
+}
+
+}  // namespace
+
 void add_model_options(CLI::App& command, ModelOptions& options) {
   add_model_option(command, options.path);
   command
@@ -59,14 +69,13 @@ void add_model_options(CLI::App& command, ModelOptions& options) {
       ->type_name("N");
   add_thread_option(command, options.n_threads);
   add_memory_options(command, options);
-  command
-      .add_option("--lora", options.adapters,
-                  "Adapter for the model, as `reckon train sft --lora` makes it: a GGUF file or a "
-                  "PEFT folder; named several times, all are used at once")
-      ->type_name("FILE")
-      ->expected(1)
-      ->allow_extra_args(false)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  repeatable(
+      command
+          .add_option(
+              "--lora", options.adapters,
+              "Adapter for the model, as `reckon train sft --lora` makes it: a GGUF file or a "
+              "PEFT folder; named several times, all are used at once")
+          ->type_name("FILE"));
 }
 
 namespace {
@@ -150,26 +159,22 @@ void add_answer_options(CLI::App& command, AnswerOptions& options) {
           "Taken from the logits of tokens that stand in the output; 0: off");
   penalty("--frequency-penalty", options.frequency_penalty,
           "Likewise, for each time that they do; 0: off");
-  command
-      .add_option_function<std::vector<std::string>>(
-          "--logit-bias",
-          [&options](const std::vector<std::string>& texts) {
-            for (const std::string& text : texts) {
-              options.logit_bias.push_back(parse_logit_bias(text));
-            }
-          },
-          "Added to this token's logit, for instance 151643=-5; may be named several times")
-      ->type_name("ID=X")
-      ->expected(1)
-      ->allow_extra_args(false)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  command
-      .add_option("--stop", options.stop,
-                  "The output ends where this text would come; may be named several times")
-      ->type_name("TEXT")
-      ->expected(1)
-      ->allow_extra_args(false)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  repeatable(
+      command
+          .add_option_function<std::vector<std::string>>(
+              "--logit-bias",
+              [&options](const std::vector<std::string>& texts) {
+                for (const std::string& text : texts) {
+                  options.logit_bias.push_back(parse_logit_bias(text));
+                }
+              },
+              "Added to this token's logit, for instance 151643=-5; may be named several times")
+          ->type_name("ID=X"));
+  repeatable(
+      command
+          .add_option("--stop", options.stop,
+                      "The output ends where this text would come; may be named several times")
+          ->type_name("TEXT"));
   command
       .add_option("--seed", options.seed,
                   "Which of the possible answers: the same seed gives the same one")

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <boost/asio/ip/address.hpp>
+#include <boost/beast/core/string.hpp>
 #include <boost/json/serialize.hpp>
 #include <thread>
 #include <utility>
@@ -93,13 +94,14 @@ bool takes_type(const HttpRequest& request) {
 
 std::string_view given_key(const HttpRequest& request) {
   const std::string_view authorization = request.header("authorization");
-  static constexpr std::string_view kBearer = "bearer ";  // schemes have no case
-  const bool is_bearer =
-      authorization.size() > kBearer.size() &&
-      std::equal(kBearer.begin(), kBearer.end(), authorization.begin(), [](char wanted, char c) {
-        return c >= 'A' && c <= 'Z' ? c + 32 == wanted : c == wanted;
-      });
-  if (is_bearer) return authorization.substr(kBearer.size());
+  static constexpr std::string_view kBearer = "Bearer ";
+  const std::string_view scheme = authorization.substr(0, kBearer.size());
+  const bool has_key = authorization.size() > kBearer.size();
+  // Schemes have no case.
+  if (has_key &&
+      boost::beast::iequals({scheme.data(), scheme.size()}, {kBearer.data(), kBearer.size()})) {
+    return authorization.substr(kBearer.size());
+  }
   return request.header("x-api-key");
 }
 

@@ -38,6 +38,7 @@ script=$PWD/tests/server/sdk/sdk_test.mjs
 (cd "$folder" && node "$script" "$url" "$name")
 python3 tests/server/sdk/narrow_openapi.py "$url/openapi.json" >"$folder/openapi.json"
 # In the folder: it leaves a cache where it runs.
-(cd "$folder" && PYTHONPATH=$folder/python python3 -m schemathesis.cli run openapi.json --url "$url" \
+(cd "$folder" && PYTHONPATH=$folder/python python3 -m schemathesis.cli run openapi.json \
+  --url "$url" \
   --checks not_a_server_error --max-examples 20 --phases examples,fuzzing \
   --suppress-health-check too_slow --exclude-path /api/pull)

@@ -12,7 +12,7 @@ build_packages="g++ cmake ninja-build make libfmt-dev libcli11-dev libedit-dev l
   ca-certificates"
 test_packages="python3 python3-pip googletest libgtest-dev libgmock-dev libbenchmark-dev
   clang-19 libclang-rt-19-dev clang-format-19 clang-tidy-19 g++-aarch64-linux-gnu qemu-user dpkg-dev
-  valgrind"
+  valgrind ccache"
 
 say() { printf '\n== %s\n' "$*"; }
 die() {
@@ -89,6 +89,8 @@ case "${1:-}" in
     ;;
   test)
     install_packages "$build_packages $test_packages"
+    # The builds with and without tests share their objects.
+    export CMAKE_CXX_COMPILER_LAUNCHER=ccache CCACHE_NOHASHDIR=1 CCACHE_DIR="$PWD/.cache/ccache"
     ask "What is 347 * 26?"
     sh tools/run_checks.sh
     ;;

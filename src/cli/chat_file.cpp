@@ -51,10 +51,9 @@ Status save_messages(const std::vector<Message>& messages, const std::string& pa
   JsonLine json;
   json.begin_object().key("messages").begin_array();
   for (const Message& message : messages) {
-    json.begin_object()
-        .field("role", name_of(message.role))
-        .field("content", message.content)
-        .end_object();
+    json.begin_object().field("role", name_of(message.role)).field("content", message.content);
+    if (!message.thought.empty()) json.field("reasoning_content", message.thought);
+    json.end_object();
   }
   return write_file(path, json.end_array().end_object().take());
 }
@@ -78,7 +77,12 @@ Result<std::vector<Message>> load_messages(const std::string& path) {
           "{}: messages[{}]: expected a role (system, user or assistant) and a content, found {}",
           path, messages.size(), role ? "no content" : "another role or none"));
     }
-    messages.push_back({.role = *role, .content = std::string(*content), .tool_calls = {}});
+    const boost::json::string* thought =
+        *role == Role::kAssistant ? text_field(entry, "reasoning_content") : nullptr;
+    messages.push_back({.role = *role,
+                        .content = std::string(*content),
+                        .tool_calls = {},
+                        .thought = thought == nullptr ? "" : std::string(*thought)});
   }
   return messages;
 }

@@ -104,11 +104,9 @@ std::string on_one_line(std::string_view answer) {
 
 std::string vote_lines(const DeliberationReport& report) {
   std::string text;
-  int64_t n_counted = 0;
-  for (const VoteCount& vote : report.votes) n_counted += vote.n_votes;
   for (const VoteCount& vote : report.votes) {
     text += fmt::format("{:5.1f} %  {} of {} answers: {}\n", 100 * vote.share, vote.n_votes,
-                        n_counted, on_one_line(vote.answer));
+                        report.n_votes(), on_one_line(vote.answer));
   }
   for (size_t i = 0; i < report.paths.size(); ++i) {
     const PathReport& path = report.paths[i];

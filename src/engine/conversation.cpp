@@ -75,8 +75,10 @@ void Conversation::add_completion(const Completion& completion) {
   last_thought_ = thought_prefix_ + completion.thinking;
   thought_prefix_.clear();
   if (completion.answer.empty()) return;
-  messages_.push_back(
-      Message{.role = Role::kAssistant, .content = completion.answer, .tool_calls = {}});
+  messages_.push_back(Message{.role = Role::kAssistant,
+                              .content = completion.answer,
+                              .tool_calls = {},
+                              .thought = last_thought_});
 }
 
 void Conversation::retry() {
@@ -112,7 +114,7 @@ Result<Request> Conversation::request_with(const std::optional<std::string>& tho
 
 void Conversation::set_messages(std::vector<Message> messages) {
   messages_ = std::move(messages);
-  last_thought_.clear();
+  last_thought_ = messages_.empty() ? "" : messages_.back().thought;
   thought_prefix_.clear();
 }
 

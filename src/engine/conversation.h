@@ -1,6 +1,6 @@
 // Messages -> requests, and completions -> messages: what chat keeps between turns. Earlier
-// thoughts are not kept in the history; the KV of what stays the same at the front is found again
-// by the prefix cache, and nothing is ever shifted.
+// thoughts are kept beside the history and never rendered; the KV of what stays the same at the
+// front is found again by the prefix cache, and nothing is ever shifted.
 #pragma once
 
 #include <memory>
@@ -35,7 +35,7 @@ class Conversation {
   void set_system(std::string text);
   void add_user(std::string text);
   void add(Message message);
-  // The turn's end: its answer joins the history, its thought is kept aside for edits. A completion
+  // The turn's end: its answer joins the history, its thought is kept for edits. A completion
   // without any answer (cancelled while thinking) leaves the history as it is.
   void add_completion(const Completion& completion);
   // Takes back the last assistant turn, if the history ends with one, so that request() asks again.

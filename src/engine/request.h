@@ -183,6 +183,13 @@ struct DeliberationReport {
   // Of the chosen path's last probes:
   double probe_confidence = 0;
   int64_t n_agreeing = 0;
+
+  // How many paths had an answer that was counted.
+  int64_t n_votes() const {
+    int64_t n = 0;
+    for (const VoteCount& vote : votes) n += vote.n_votes;
+    return n;
+  }
 };
 
 struct Timings {

@@ -5,6 +5,7 @@
 #include <array>
 #include <charconv>
 
+#include "base/ascii.h"
 #include "base/check.h"
 #include "model/quantize.h"
 
@@ -25,8 +26,6 @@ constexpr std::array kTargets = {
     QuantizeTargetInfo{QuantizeTarget::kQ4_0, "Q4_0", TensorType::kQ4_0, 2,
                        "4.5 bits a weight, plainest and fastest"},
 };
-
-constexpr char ascii_lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 
 bool contains(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
@@ -107,9 +106,8 @@ const QuantizeTargetInfo& quantize_target_info(QuantizeTarget target) {
 }
 
 std::optional<QuantizeTarget> quantize_target_from_name(std::string_view name) {
-  const auto equal = [](char a, char b) { return ascii_lower(a) == ascii_lower(b); };
   for (const QuantizeTargetInfo& info : kTargets) {
-    if (std::ranges::equal(info.name, name, equal)) return info.target;
+    if (equal_ignoring_case(info.name, name)) return info.target;
   }
   return std::nullopt;
 }

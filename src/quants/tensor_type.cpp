@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/ascii.h"
 #include "base/check.h"
 #include "quants/blocks.h"
 
@@ -48,8 +49,6 @@ constexpr std::array kForeignTypes = {
     ForeignType{42, "q2_0"},
 };
 
-constexpr char ascii_lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
-
 }  // namespace
 
 std::span<const TensorTypeInfo> all_tensor_types() { return kTypes; }
@@ -68,9 +67,8 @@ std::optional<TensorType> tensor_type_from_id(uint32_t id) {
 }
 
 std::optional<TensorType> tensor_type_from_name(std::string_view name) {
-  const auto equal = [](char a, char b) { return ascii_lower(a) == ascii_lower(b); };
   for (const TensorTypeInfo& info : kTypes) {
-    if (std::ranges::equal(info.name, name, equal)) return info.type;
+    if (equal_ignoring_case(info.name, name)) return info.type;
   }
   return std::nullopt;
 }

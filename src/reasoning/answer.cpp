@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/ascii.h"
 #include "base/json.h"
 
 namespace reckon {
@@ -27,18 +28,11 @@ constexpr size_t kMaxDigits = 18;  // 10^18 < 2^63
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 std::string_view trim(std::string_view text) {
   const size_t begin = text.find_first_not_of(kBlank);
   if (begin == std::string_view::npos) return {};
   return text.substr(begin, text.find_last_not_of(kBlank) - begin + 1);
-}
-
-std::string lower(std::string_view text) {
-  std::string result(text);
-  for (char& c : result) c = lower(c);
-  return result;
 }
 
 // --- finding the result
@@ -88,7 +82,7 @@ std::string_view sentence(std::string_view text) {
 }
 
 std::optional<std::string_view> last_announced(std::string_view text) {
-  const std::string small = lower(text);
+  const std::string small = ascii_lower(text);
   size_t begin = std::string::npos;
   for (const std::string_view lead : {"answer is", "answer:", "answer**:", "####"}) {
     const size_t found = small.rfind(lead);
@@ -469,7 +463,7 @@ std::string voted_answer(std::string_view text, bool held) {
 
 std::string normalise_answer(std::string_view answer) {
   answer = trim(answer);
-  if (answer.size() > kMaxFormulaBytes) return lower(collapse_blanks(answer));
+  if (answer.size() > kMaxFormulaBytes) return ascii_lower(collapse_blanks(answer));
   const auto without_end = [](std::string_view text) {
     const size_t last = text.find_last_not_of(" \t\r\n.,;");
     return last == std::string_view::npos ? text : text.substr(0, last + 1);
@@ -488,7 +482,7 @@ std::string normalise_answer(std::string_view answer) {
   }
   if (std::optional<std::string> number = normalise_number(text)) return *std::move(number);
   if (!has_word(text)) std::erase(text, ' ');
-  return lower(text);
+  return ascii_lower(text);
 }
 
 bool same_answer(std::string_view a, std::string_view b) {

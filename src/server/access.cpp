@@ -6,16 +6,11 @@
 
 #include <algorithm>
 
+#include "base/ascii.h"
 #include "base/json.h"
 
 namespace reckon::server {
 namespace {
-
-std::string lower(std::string_view text) {
-  std::string result(text);
-  for (char& c : result) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return result;
-}
 
 bool is_port(std::string_view text) {
   return !text.empty() && text.size() <= 5 &&
@@ -58,7 +53,7 @@ Result<Access> Access::create(const std::string& listen, std::vector<std::string
   access.any_address_ = listen == "0.0.0.0" || listen == "::";
   access.hosts_.push_back(listen.find(':') == std::string::npos ? listen : "[" + listen + "]");
   for (const std::string& host : hosts) {
-    const std::string name = lower(host);
+    const std::string name = ascii_lower(host);
     const bool good = !name.empty() && std::all_of(name.begin(), name.end(), is_name_character) &&
                       host_name(name) == name;
     if (!good) {
@@ -68,7 +63,7 @@ Result<Access> Access::create(const std::string& listen, std::vector<std::string
     access.hosts_.push_back(name);
   }
   for (const std::string& origin : origins) {
-    const std::string text = lower(origin);
+    const std::string text = ascii_lower(origin);
     const size_t scheme = text.starts_with("http://") ? 7 : text.starts_with("https://") ? 8 : 0;
     const std::string_view rest = std::string_view(text).substr(scheme);
     if (scheme == 0 || host_name(rest).empty() ||
@@ -88,7 +83,7 @@ bool Access::knows_host(std::string_view host) const {
 }
 
 Access::Verdict Access::judge(const HttpRequest& request) const {
-  const std::string host = lower(request.header("host"));
+  const std::string host = ascii_lower(request.header("host"));
   const std::string_view name = host_name(host);
   if (name.empty() || !knows_host(name)) {
     return {.why = fmt::format("Host: expected localhost, this server's address or a name given "
@@ -96,7 +91,7 @@ Access::Verdict Access::judge(const HttpRequest& request) const {
                                excerpt(host))};
   }
   if (request.header_count("origin") > 0) {
-    const std::string origin = lower(request.header("origin"));
+    const std::string origin = ascii_lower(request.header("origin"));
     if (origin == "http://" + host || origin == "https://" + host) return {.allowed = true};
     if (std::find(origins_.begin(), origins_.end(), origin) != origins_.end()) {
       return {.allowed = true, .cors_origin = origin};

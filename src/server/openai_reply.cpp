@@ -31,8 +31,6 @@ namespace {
 // How paths voted: the winner's votes of those that count, of the paths that began.
 json::object vote_object(const DeliberationReport& report) {
   const std::vector<VoteCount>& votes = report.votes;
-  int64_t n_counted = 0;
-  for (const VoteCount& vote : votes) n_counted += vote.n_votes;
   json::array minority;
   for (size_t i = 1; i < votes.size(); ++i) {
     minority.push_back(json::object{
@@ -41,7 +39,7 @@ json::object vote_object(const DeliberationReport& report) {
   return {{"answer", votes.empty() ? json::value(nullptr) : json::value(votes.front().answer)},
           {"share", votes.empty() ? 0.0 : votes.front().share},
           {"votes", votes.empty() ? 0 : votes.front().n_votes},
-          {"counted", n_counted},
+          {"counted", report.n_votes()},
           {"paths", report.paths.size()},
           {"chosen", report.chosen},
           {"minority", std::move(minority)}};

@@ -5,9 +5,9 @@
 
 #include <algorithm>
 #include <boost/json/value.hpp>
-#include <cctype>
 #include <charconv>
 
+#include "base/ascii.h"
 #include "base/json.h"
 #include "store/catalog.h"
 #include "store/sha256.h"
@@ -21,13 +21,6 @@ constexpr std::string_view kDefaultType = "q4_k_m";
 constexpr std::string_view kEnding = ".gguf";
 // "-00001-of-00003"
 constexpr size_t kShardMarkBytes = 15;
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return out;
-}
 
 int number(std::string_view digits) {
   int value = -1;
@@ -58,7 +51,7 @@ std::string_view base_name(std::string_view path) { return path.substr(path.rfin
 std::string type_of(std::string_view path) {
   std::string_view stem = without_ending(base_name(path));
   if (shard_mark(stem).second > 0) stem.remove_suffix(kShardMarkBytes);
-  return lower(stem.substr(stem.find_last_of("-.") + 1));
+  return ascii_lower(stem.substr(stem.find_last_of("-.") + 1));
 }
 
 // Every path of the repository that is the only or the first file of a model.
@@ -118,7 +111,7 @@ std::vector<std::string> shards_of(const std::string& path) {
 
 Result<std::string> choose_file(const std::vector<std::string>& paths, std::string_view type,
                                 std::string_view what) {
-  const std::string wanted = type.empty() ? std::string(kDefaultType) : lower(type);
+  const std::string wanted = type.empty() ? std::string(kDefaultType) : ascii_lower(type);
   std::vector<std::string> fitting;
   std::vector<std::string> types;
   for (const std::string& path : paths) {
@@ -146,7 +139,7 @@ Result<RemoteModel> look_up_on_hub(HttpClient& client, const std::string& endpoi
     wanted.owner = known->owner;
     wanted.repo = known->repo;
     wanted.revision = "main";
-    if (reference.type.empty() || lower(reference.type) == known->type) {
+    if (reference.type.empty() || ascii_lower(reference.type) == known->type) {
       wanted.file = known->file;
     } else {
       known = nullptr;

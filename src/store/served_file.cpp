@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "base/ascii.h"
 #include "store/byte_range.h"
 #include "store/download.h"
 #include "store/sha256.h"
@@ -103,8 +104,7 @@ Result<ServedFile> ask_about(HttpClient& client, const RemoteFile& remote) {
     RECKON_RETURN_IF_ERROR(
         agree(remote, "a size of", std::to_string(remote.bytes), std::to_string(bytes)));
   }
-  std::transform(hub.sha256.begin(), hub.sha256.end(), hub.sha256.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  hub.sha256 = ascii_lower(hub.sha256);
   if (!remote.sha256.empty() && !hub.sha256.empty()) {
     RECKON_RETURN_IF_ERROR(agree(remote, "SHA-256", remote.sha256, hub.sha256));
   }

@@ -7,6 +7,7 @@
 #include <cctype>
 #include <charconv>
 
+#include "base/ascii.h"
 #include "base/json.h"
 
 namespace reckon {
@@ -45,8 +46,7 @@ Status read_authority(std::string_view authority, std::string_view whole, Url& u
                       std::all_of(url.host.begin(), url.host.end(), is_host_character);
     if (!good) return bad_url(whole, "expected a host of letters, digits, dots and hyphens");
   }
-  std::transform(url.host.begin(), url.host.end(), url.host.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  url.host = ascii_lower(url.host);
   url.port = url.is_https ? 443 : 80;
   if (rest.empty()) return {};
   rest.remove_prefix(1);
@@ -55,13 +55,6 @@ Status read_authority(std::string_view authority, std::string_view whole, Url& u
     return bad_url(whole, "expected a port of 1 to 65535");
   }
   return {};
-}
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return out;
 }
 
 // The path of target with its "." and ".." segments resolved (RFC 3986, 5.2.4), its query kept.
@@ -146,7 +139,7 @@ Result<Url> parse_url(std::string_view text) {
   }
   Url url;
   const size_t colon = text.find("://");
-  const std::string scheme = lower(text.substr(0, std::min(colon, text.size())));
+  const std::string scheme = ascii_lower(text.substr(0, std::min(colon, text.size())));
   if (colon == std::string_view::npos || (scheme != "http" && scheme != "https")) {
     return bad_url(text, "expected http:// or https://");
   }

@@ -26,6 +26,7 @@ struct Message {
   // An assistant turn with tool calls and no content stands for a content of null.
   std::string content;
   std::vector<ToolCall> tool_calls;  // of an assistant turn
+  std::string thought = {};          // of an assistant turn: kept to be read, never rendered
 };
 
 struct RenderOptions {

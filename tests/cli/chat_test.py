@@ -42,6 +42,12 @@ class Scripted(harness.Tests):
         self.assertEqual([m["role"] for m in tree["messages"]], ["system", "user", "assistant"])
         self.assertEqual(tree["messages"][1]["content"], "hello")
         self.assertNotIn("</think>", tree["messages"][2]["content"])
+        self.assertNotEqual(tree["messages"][2]["reasoning_content"], "")
+        (self.folder / "same.sh").write_text('#!/bin/sh\ncp "$1" seen.txt\n')
+        (self.folder / "same.sh").chmod(0o755)
+        self.chat("/load talk.json", "/edit", env={"EDITOR": str(self.folder / "same.sh")})
+        self.assertEqual((self.folder / "seen.txt").read_text().strip(),
+                         tree["messages"][2]["reasoning_content"].strip())
         on = self.chat("/load talk.json", "and more")
         through = self.chat("hello", "and more", more=("--system", "Be brief."))
         self.assertTrue(through.stdout.endswith(on.stdout))

@@ -52,6 +52,20 @@ TEST(Conversation, ContentNeverBecomesControlTokens) {
   EXPECT_EQ(std::count(edited.prompt.begin(), edited.prompt.end(), kThinkEnd), 0);
 }
 
+TEST(Conversation, ThoughtsStayBesideTheHistory) {
+  Conversation chat = new_conversation();
+  chat.add_user("1?");
+  chat.add_completion(completion("hm", "one"));
+  ASSERT_EQ(chat.messages().size(), 2u);
+  EXPECT_EQ(chat.messages()[1].thought, "hm");
+  Conversation again = new_conversation();
+  again.set_messages(chat.messages());
+  EXPECT_EQ(again.last_thought(), "hm");
+  EXPECT_EQ(prompt_text(*again.request_from_thought("so")), "<bos>U:1?A:<think>\nso");
+  again.set_messages({});
+  EXPECT_EQ(again.last_thought(), "");
+}
+
 TEST(Conversation, NeedsAQuestion) {
   Conversation chat = new_conversation();
   EXPECT_FALSE(chat.request().ok());

@@ -58,6 +58,15 @@ int create_beside(const std::string& path, std::string& temporary_path) {
   return -1;
 }
 
+// A new file would take the place of whatever has the name: of a device or a pipe, named itself or
+// by a link, that would be the machine's loss.
+Status check_replaceable(const std::string& path) {
+  struct stat info{};
+  if (::stat(path.c_str(), &info) != 0 || S_ISREG(info.st_mode)) return {};
+  return failed(path + ": can't be written: expected a regular file or none, found " +
+                (S_ISDIR(info.st_mode) ? "a folder" : "a device or a pipe"));
+}
+
 void on_bus_error(int) {
   static const char message[] =
       "\nreckon: a mapped model file could not be read: it was shortened or its disk failed while "
@@ -79,7 +88,8 @@ Result<MappedFile> MappedFile::open(const std::string& path) {
     void* data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd.get(), 0);
     if (data == MAP_FAILED) {
       const int error = errno;
-      return bad_file(path + ": can't be mapped: " + errno_text(error));
+      const std::string message = path + ": can't be mapped: " + errno_text(error);
+      return error == ENOMEM ? failed(message) : bad_file(message);
     }
     file.data_ = static_cast<const std::byte*>(data);
     file.size_ = size;
@@ -204,6 +214,7 @@ Result<std::string> read_file(const std::string& path, uint64_t max_bytes) {
 }
 
 Result<AtomicFileWriter> AtomicFileWriter::create(const std::string& path) {
+  RECKON_RETURN_IF_ERROR(check_replaceable(path));
   AtomicFileWriter writer;
   writer.path_ = path;
   writer.buffer_.reserve(kWriteBufferBytes);

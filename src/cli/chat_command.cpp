@@ -85,8 +85,8 @@ class Chat {
   void take(const std::string& line) {
     if (line.find_first_not_of(" \t") == std::string::npos) return;
     if (line.front() == '/') {
-      const size_t blank = std::min(line.find(' '), line.size());
-      const size_t argument = std::min(line.find_first_not_of(' ', blank), line.size());
+      const size_t blank = std::min(line.find_first_of(" \t"), line.size());
+      const size_t argument = std::min(line.find_first_not_of(" \t", blank), line.size());
       obey(line.substr(0, blank), line.substr(argument));
       return;
     }
@@ -133,6 +133,10 @@ class Chat {
   }
 
   void retry() {
+    if (last_question().empty()) {
+      complain(usage_error("/retry: expected a question to ask again, found none"));
+      return;
+    }
     const Conversation before = conversation_;
     conversation_.retry();
     ++options_.seed;  // the same seed would give the same answer

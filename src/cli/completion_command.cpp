@@ -19,10 +19,15 @@ struct CompletionOptions {
   std::string shell;
 };
 
-std::string joined_names(const CLI::App& app) {
+std::string names_of(const std::vector<const CLI::App*>& commands) {
   std::vector<std::string> names;
-  for (const CLI::App* command : listed_commands(app)) names.push_back(command->get_name());
+  for (const CLI::App* command : commands) names.push_back(command->get_name());
   return fmt::format("{}", fmt::join(names, " "));
+}
+
+// "train" has `train sft` and others.
+std::vector<const CLI::App*> commands_below(const CLI::App& command) {
+  return command.get_subcommands([](const CLI::App*) { return true; });
 }
 
 // The choices for the arguments of a command, all together.
@@ -35,7 +40,8 @@ std::vector<std::string> argument_choices(const CLI::App& command) {
   return words;
 }
 
-std::string bash_case(const CLI::App& command) {
+// depth: how many words stand in front of the command's own.
+std::string bash_case(const CLI::App& command, int depth) {
   std::vector<std::string> spellings;
   std::string values;
   for (const CLI::Option* option : command.get_options()) {
@@ -44,15 +50,25 @@ std::string bash_case(const CLI::App& command) {
     spellings.insert(spellings.end(), own.begin(), own.end());
     if (!takes_value(*option)) continue;
     const std::vector<std::string> words = choices(command, *option);
-    const std::string action =
-        takes_path(*option) ? "files=1" : fmt::format("words='{}'", fmt::join(words, " "));
-    values += fmt::format("        {}) {}; options= ;;\n", fmt::join(own, "|"), action);
+    values += fmt::format("        {}) words='{}'; files={}; options= ;;\n", fmt::join(own, "|"),
+                          fmt::join(words, " "), takes_path(*option) ? "1" : "");
   }
+  const std::vector<const CLI::App*> below = commands_below(command);
+  std::string inner;
+  for (const CLI::App* app : below) inner += bash_case(*app, depth + 1);
+  if (!below.empty()) {
+    inner = fmt::format(
+        "      [[ $COMP_CWORD -gt {0} ]] && case ${{COMP_WORDS[{0}]}} in\n{1}      esac\n",
+        depth + 1, inner);
+  }
+  const std::string words = below.empty()
+                                ? fmt::format("{}", fmt::join(argument_choices(command), " "))
+                                : names_of(below);
   return fmt::format(
       "    {})\n      options='{}'\n      words='{}'\n      files={}\n      case $previous in\n{}"
-      "      esac ;;\n",
-      command.get_name(), fmt::join(spellings, " "), fmt::join(argument_choices(command), " "),
-      argument_choices(command).empty() ? "1" : "", values);
+      "      esac\n{}      ;;\n",
+      command.get_name(), fmt::join(spellings, " "), words, words.empty() ? "1" : "", values,
+      inner);
 }
 
 std::string bash_script(const CLI::App& app) {
@@ -67,17 +83,18 @@ std::string bash_script(const CLI::App& app) {
       "    return\n"
       "  fi\n"
       "  case ${{COMP_WORDS[1]}} in\n",
-      joined_names(app));
-  for (const CLI::App* command : listed_commands(app)) script += bash_case(*command);
+      names_of(listed_commands(app)));
+  for (const CLI::App* command : listed_commands(app)) script += bash_case(*command, 1);
   return script +
          "  esac\n"
          "  if [[ $current == -* && -n $options ]]; then\n"
          "    COMPREPLY=($(compgen -W \"$options\" -- \"$current\"))\n"
-         "  elif [[ -n $words ]]; then\n"
-         "    COMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n"
-         "  elif [[ -n $files ]]; then\n"
+         "    return\n"
+         "  fi\n"
+         "  COMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n"
+         "  if [[ -n $files ]]; then\n"
          "    compopt -o filenames\n"
-         "    mapfile -t COMPREPLY < <(compgen -f -- \"$current\")\n"
+         "    mapfile -t -O ${#COMPREPLY[@]} COMPREPLY < <(compgen -f -- \"$current\")\n"
          "  fi\n"
          "}\n"
          "complete -F _reckon reckon\n";
@@ -103,6 +120,30 @@ std::string zsh_action(const CLI::App& command, const CLI::Option& option) {
   return takes_path(option) ? "_files" : "";
 }
 
+std::string zsh_case(const CLI::App& command);
+
+// The commands below this one, once it stands in front: the words are moved along by one.
+std::string zsh_cases(const std::vector<const CLI::App*>& commands) {
+  std::string described;
+  std::string cases;
+  for (const CLI::App* command : commands) {
+    described +=
+        fmt::format("    '{}:{}'\n", command->get_name(), zsh_text(command->get_description()));
+    cases += zsh_case(*command);
+  }
+  return fmt::format(
+      "  commands=(\n{}  )\n"
+      "  if (( CURRENT == 2 )); then\n"
+      "    _describe command commands\n"
+      "    return\n"
+      "  fi\n"
+      "  command=$words[2]\n"
+      "  shift words\n"
+      "  (( CURRENT-- ))\n"
+      "  case $command in\n{}  esac\n",
+      described, cases);
+}
+
 std::string zsh_case(const CLI::App& command) {
   std::string arguments;
   for (const CLI::Option* option : command.get_options()) {
@@ -118,32 +159,25 @@ std::string zsh_case(const CLI::App& command) {
                       takes_value(*option) ? ":value:" + action : "");
     }
   }
+  if (const std::vector<const CLI::App*> below = commands_below(command); !below.empty()) {
+    return fmt::format(
+        "    {})\n      if [[ $words[2] == -* ]]; then\n        _arguments{}\n      else\n{}"
+        "      fi ;;\n",
+        command.get_name(), arguments, zsh_cases(below));
+  }
   return fmt::format("    {})\n      _arguments{} ;;\n", command.get_name(), arguments);
 }
 
 std::string zsh_script(const CLI::App& app) {
-  std::string commands;
-  std::string cases;
-  for (const CLI::App* command : listed_commands(app)) {
-    commands +=
-        fmt::format("    '{}:{}'\n", command->get_name(), zsh_text(command->get_description()));
-    cases += zsh_case(*command);
-  }
   return fmt::format(
       "#compdef reckon\n"
       "_reckon() {{\n"
-      "  local -a commands=(\n{}  )\n"
-      "  if (( CURRENT == 2 )); then\n"
-      "    _describe command commands\n"
-      "    return\n"
-      "  fi\n"
-      "  local command=$words[2]\n"
-      "  shift words\n"
-      "  (( CURRENT-- ))\n"
-      "  case $command in\n{}  esac\n"
+      "  local -a commands\n"
+      "  local command\n"
+      "{}"
       "}}\n"
       "if [[ $funcstack[1] == _reckon ]]; then _reckon \"$@\"; else compdef _reckon reckon; fi\n",
-      commands, cases);
+      zsh_cases(listed_commands(app)));
 }
 
 std::string fish_text(std::string_view text) {
@@ -155,6 +189,27 @@ std::string fish_text(std::string_view text) {
   return escaped;
 }
 
+// The arguments and options of one command, where the condition holds.
+std::string fish_options(const CLI::App& command, std::string_view condition) {
+  const std::string here = fmt::format("complete -c reckon -n '{}'", condition);
+  std::string script;
+  const std::vector<std::string> words = argument_choices(command);
+  if (!words.empty()) script += fmt::format("{} -f -a '{}'\n", here, fmt::join(words, " "));
+  for (const CLI::Option* option : command.get_options()) {
+    if (option->get_positional()) continue;
+    std::string line = here;
+    for (const std::string& letter : option->get_snames()) line += " -s " + letter;
+    for (const std::string& word : option->get_lnames()) line += " -l " + word;
+    if (takes_value(*option)) {
+      const std::vector<std::string> values = choices(command, *option);
+      line += takes_path(*option) ? " -r -F" : " -x";
+      if (!values.empty()) line += fmt::format(" -a '{}'", fmt::join(values, " "));
+    }
+    script += fmt::format("{} -d '{}'\n", line, fish_text(option->get_description()));
+  }
+  return script;
+}
+
 std::string fish_script(const CLI::App& app) {
   std::string script =
       "# fish completion for reckon\ncomplete -c reckon -n __fish_use_subcommand -f\n";
@@ -162,21 +217,21 @@ std::string fish_script(const CLI::App& app) {
     const std::string& name = command->get_name();
     script += fmt::format("complete -c reckon -n __fish_use_subcommand -a {} -d '{}'\n", name,
                           fish_text(command->get_description()));
-    const std::string here =
-        fmt::format("complete -c reckon -n '__fish_seen_subcommand_from {}'", name);
-    const std::vector<std::string> words = argument_choices(*command);
-    if (!words.empty()) script += fmt::format("{} -f -a '{}'\n", here, fmt::join(words, " "));
-    for (const CLI::Option* option : command->get_options()) {
-      if (option->get_positional()) continue;
-      std::string line = here;
-      for (const std::string& letter : option->get_snames()) line += " -s " + letter;
-      for (const std::string& word : option->get_lnames()) line += " -l " + word;
-      if (takes_value(*option)) {
-        const std::vector<std::string> values = choices(*command, *option);
-        line += takes_path(*option) ? " -r -F" : " -x";
-        if (!values.empty()) line += fmt::format(" -a '{}'", fmt::join(values, " "));
-      }
-      script += fmt::format("{} -d '{}'\n", line, fish_text(option->get_description()));
+    const std::string condition = fmt::format("__fish_seen_subcommand_from {}", name);
+    const std::vector<const CLI::App*> below = commands_below(*command);
+    if (below.empty()) {
+      script += fish_options(*command, condition);
+      continue;
+    }
+    const std::string first =
+        fmt::format("{}; and not __fish_seen_subcommand_from {}", condition, names_of(below));
+    script += fmt::format("complete -c reckon -n '{}' -f\n", first) + fish_options(*command, first);
+    for (const CLI::App* lower : below) {
+      const std::string& inner = lower->get_name();
+      script += fmt::format("complete -c reckon -n '{}' -a {} -d '{}'\n", first, inner,
+                            fish_text(lower->get_description()));
+      script += fish_options(
+          *lower, fmt::format("{}; and __fish_seen_subcommand_from {}", condition, inner));
     }
   }
   return script;

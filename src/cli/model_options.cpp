@@ -60,13 +60,9 @@ void repeatable(CLI::Option* option) {
 
 }  // namespace
 
-void add_model_options(CLI::App& command, ModelOptions& options) {
+void add_model_options(CLI::App& command, ModelOptions& options, const char* context) {
   add_model_option(command, options.path);
-  command
-      .add_option("--ctx", options.context_length,
-                  "Context in tokens: prompt, thought and answer together "
-                  "(default: the largest that fits into memory, up to the model's own)")
-      ->type_name("N");
+  command.add_option("--ctx", options.context_length, context)->type_name("N");
   add_thread_option(command, options.n_threads);
   add_memory_options(command, options);
   repeatable(
@@ -179,7 +175,6 @@ void add_answer_options(CLI::App& command, AnswerOptions& options) {
       .add_option("--seed", options.seed,
                   "Which of the possible answers: the same seed gives the same one")
       ->type_name("N")
-      ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   command
       .add_option("--speculate", options.speculate,
@@ -237,7 +232,8 @@ Result<LoadedEngine> load_with_progress(const std::string& path, LoadOptions loa
   show(*progress, load);
   Result<LoadedEngine> loaded = load_engine(file, load);
   progress.reset();
-  if (loaded.ok()) tell_of_kept_weights(loaded->report);
+  if (!loaded.ok()) return in_options(loaded.error());
+  tell_of_kept_weights(loaded->report);
   return loaded;
 }
 
@@ -248,7 +244,8 @@ Result<LoadedDecoder> load_decoder(const ModelOptions& options, int64_t n_positi
   show(*progress, load);
   Result<LoadedDecoder> loaded = load_decoder(file, load, n_positions);
   progress.reset();
-  if (loaded.ok()) tell_of_kept_weights(loaded->report);
+  if (!loaded.ok()) return in_options(loaded.error());
+  tell_of_kept_weights(loaded->report);
   return loaded;
 }
 

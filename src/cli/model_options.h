@@ -28,8 +28,15 @@ void add_model_option(CLI::App& command, std::string& path);
 void add_thread_option(CLI::App& command, int& n_threads);
 // How the model lies in memory: --kv-type, --paged, --keep-packed.
 void add_memory_options(CLI::App& command, ModelOptions& options);
-// All of them: -m, --ctx, --threads, --kv-type, --paged, --keep-packed, --lora.
-void add_model_options(CLI::App& command, ModelOptions& options);
+// All of them: -m, --ctx, --threads, --kv-type, --paged, --keep-packed, --lora. context: what --ctx
+// is to the command.
+inline constexpr const char* kLargestContext =
+    "Context in tokens: prompt, thought and answer together (default: the largest that fits into "
+    "memory, up to the model's own)";
+inline constexpr const char* kContextOf2048 =
+    "Context in tokens: prompt, thought and answer together (default 2048)";
+void add_model_options(CLI::App& command, ModelOptions& options,
+                       const char* context = kLargestContext);
 
 // Without a template.
 LoadOptions load_options(const ModelOptions& options);

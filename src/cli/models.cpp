@@ -55,6 +55,9 @@ Result<ModelStore> open_store() {
 }
 
 Result<std::string> resolve_model(std::string_view name_or_path, bool json) {
+  if (name_or_path.empty()) {
+    return usage_error("--model: expected a model's name or a file, found an empty text");
+  }
   // Without a home there is no store, but a file is a file.
   if (const std::optional<std::string> path = path_without_store(name_or_path)) return *path;
   RECKON_ASSIGN(const ModelStore store, open_store());

@@ -7,7 +7,9 @@
 
 #include "model/quantize.h"
 #include "model/synth.h"
+#include "quants/tensor_type.h"
 #include "store/catalog.h"
+#include "tokenizer/chat_template.h"
 
 namespace reckon::cli {
 namespace {
@@ -18,13 +20,22 @@ size_t columns_of(std::string_view text) {
       std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
 }
 
-// CLI11 adds what its checks allow after a colon, in words of its own.
-std::string type_of(const CLI::Option& option) {
+// What CLI::IsMember adds to a value's name: "TYPE:{f16,q8}".
+std::vector<std::string> members(const CLI::Option& option) {
   const std::string type = option.get_type_name();
-  return type.substr(0, type.find(':'));
+  const size_t open = type.find(":{");
+  const size_t close = std::min(type.find('}', std::min(open, type.size())), type.size());
+  if (close == type.size()) return {};
+  return CLI::detail::split(type.substr(open + 2, close - open - 2), ',');
 }
 
 }  // namespace
+
+// CLI11 adds what its checks allow after a colon, in words of its own.
+std::string value_name(const CLI::Option& option) {
+  const std::string type = option.get_type_name();
+  return type.substr(0, type.find(':'));
+}
 
 std::string option_names(const CLI::Option& option) {
   std::string names;
@@ -32,7 +43,7 @@ std::string option_names(const CLI::Option& option) {
     names += (names.empty() ? "" : ", ") + spelling;
   }
   if (names.empty()) return option.get_name(true, false);
-  return takes_value(option) ? names + " " + type_of(option) : names;
+  return takes_value(option) ? names + " " + value_name(option) : names;
 }
 
 std::string option_description(const CLI::Option& option) {
@@ -44,7 +55,8 @@ std::string option_description(const CLI::Option& option) {
 bool takes_value(const CLI::Option& option) { return option.get_items_expected_max() > 0; }
 
 bool takes_path(const CLI::Option& option) {
-  const std::string type = option.get_positional() ? option.get_name(true, false) : type_of(option);
+  const std::string type =
+      option.get_positional() ? option.get_name(true, false) : value_name(option);
   const auto has = [&](const char* word) { return type.find(word) != std::string::npos; };
   return has("FILE") || has("FOLDER") || type == "IN" || type == "OUT";
 }
@@ -64,21 +76,18 @@ std::vector<std::string> choices(const CLI::App& command, const CLI::Option& opt
   const std::string where =
       command.get_name() + " " +
       (option.get_positional() ? option.get_name(true, false) : option_spellings(option).back());
-  std::vector<std::string> words;
+  std::vector<std::string> words = members(option);
   if (where == "synth SHAPE") {
     for (const SynthShape& shape : all_synth_shapes()) words.emplace_back(shape.name);
   } else if (where == "quantize --type") {
     for (const QuantizeTargetInfo& info : all_quantize_targets()) words.emplace_back(info.name);
   } else if (where == "pull MODEL" || where == "run MODEL") {
     for (const CatalogModel& model : catalog()) words.push_back(model.name);
-  } else if (where == "convert --type") {
-    words = {"f32", "f16", "bf16"};
-  } else if (where == "completion SHELL") {
-    words = {"bash", "zsh", "fish"};
-  } else if (where.ends_with(" --kv-type")) {
-    words = {"f16", "q8"};
-  } else if (where.ends_with(" --speculate")) {
-    words = {"ngram", "off"};
+  } else if (where == "synth --type") {
+    for (const QuantizeTargetInfo& info : all_quantize_targets()) words.emplace_back(info.name);
+    for (const TensorTypeInfo& info : all_tensor_types()) words.emplace_back(info.name);
+  } else if (where.ends_with(" --template")) {
+    for (const std::string_view name : chat_template_names()) words.emplace_back(name);
   }
   return words;
 }

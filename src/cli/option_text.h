@@ -12,6 +12,8 @@ namespace reckon::cli {
 std::string option_names(const CLI::Option& option);
 // With its default, where it has one: "Which random weights (default 0)".
 std::string option_description(const CLI::Option& option);
+// What help calls its value: "N", "FILE".
+std::string value_name(const CLI::Option& option);
 // Whether it is followed by a value, and whether that names a file or a folder.
 bool takes_value(const CLI::Option& option);
 bool takes_path(const CLI::Option& option);

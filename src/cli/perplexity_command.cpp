@@ -23,14 +23,15 @@ struct PerplexityOptions {
 };
 
 constexpr int64_t kDefaultContext = 512;
+constexpr int64_t kLeastContext = 4;
 constexpr int64_t kMostContext = 1 << 24;
 constexpr uint64_t kMaxTextBytes = uint64_t{1} << 30;
 
 Status run_perplexity(const PerplexityOptions& options) {
   const int64_t context = options.model.context_length.value_or(kDefaultContext);
-  if (context < 1 || context > kMostContext) {
-    return usage_error(
-        fmt::format("--ctx: expected 4 tokens to the model's context, found {}", context));
+  if (context < kLeastContext || context > kMostContext) {
+    return usage_error(fmt::format("--ctx: expected {} tokens to the model's context, found {}",
+                                   kLeastContext, context));
   }
   RECKON_ASSIGN(const std::string text, read_file(options.text_file, kMaxTextBytes));
   RECKON_ASSIGN(const LoadedDecoder loaded, load_decoder(options.model, context, options.json));
@@ -75,7 +76,7 @@ void add_perplexity_command(Program& program) {
       "  reckon perplexity -m model.gguf --ctx 512 text.txt",
       options, run_perplexity);
   command->add_option("TEXTFILE", options->text_file, "The text, UTF-8")->required();
-  add_model_options(*command, options->model);
+  add_model_options(*command, options->model, "Tokens of a chunk, from 4 (default 512)");
   command->add_flag("--json", options->json, "Print one JSON object and nothing else");
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "cli/number_options.h"
 #include "cli/option_text.h"
 
 namespace reckon::cli {
@@ -88,6 +89,7 @@ Program::Program()
   add_version_command(*this);
   add_completion_command(*this);
   add_man_command(*this);
+  check_numbers(app);
 }
 
 }  // namespace reckon::cli

@@ -125,7 +125,7 @@ void add_recipe_sample_command(Program& program, CLI::App& parent) {
       "  reckon recipe sample -m sft.gguf --data problems.jsonl --samples 4 --out right.jsonl");
   command->callback(
       [&program, options] { program.job = [options] { return run_sample(*options); }; });
-  add_model_options(*command, options->model);
+  add_model_options(*command, options->model, kContextOf2048);
   command->add_option("--data", options->data, "The problems, JSON lines")
       ->type_name("FILE")
       ->required();

@@ -117,10 +117,7 @@ int64_t sequences_at_once(const ThinkOptions& options) {
   return std::clamp<int64_t>(std::min(options.paths.n, options.paths.window), 1, 64);
 }
 
-namespace {
-
-// The engine's words for what options set.
-Status in_options(const Status& status) {
+Error in_options(Error error) {
   static constexpr std::pair<std::string_view, std::string_view> kNames[] = {
       {"think_budget", "--think-budget"},
       {"soft_share", "--soft-share"},
@@ -132,14 +129,30 @@ Status in_options(const Status& status) {
       {"early_stop.min_gap", "--early-gap"},
       {"paths", "--paths"},
       {"paths.window", "--window"},
-      {"paths.confidence", "--vote-confidence"}};
-  if (status.ok()) return status;
-  Error error = status.error();
+      {"paths.confidence", "--vote-confidence"},
+      {"temperature", "--temp"},
+      {"top_k", "--top-k"},
+      {"top_p", "--top-p"},
+      {"min_p", "--min-p"},
+      {"repetition_penalty", "--repeat-penalty"},
+      {"presence_penalty", "--presence-penalty"},
+      {"frequency_penalty", "--frequency-penalty"},
+      {"logit_bias", "--logit-bias"},
+      {"max_tokens", "--max-tokens"},
+      {"stop", "--stop"},
+      {"context", "--ctx"}};
   const std::string field = error.message.substr(0, error.message.find(':'));
   for (const auto& [name, option] : kNames) {
     if (field == name) error.message.replace(0, name.size(), option);
   }
   return error;
+}
+
+namespace {
+
+Status check(const Engine& engine, const Request& request) {
+  const Status checked = engine.check(request);
+  return checked.ok() ? checked : Status(in_options(checked.error()));
 }
 
 }  // namespace
@@ -164,7 +177,7 @@ Status apply_think_options(const ThinkOptions& options, const Engine& engine, st
   request.paths.stop = options.vote_stop == "off"      ? Stop::kOff
                        : options.vote_stop == "window" ? Stop::kWindow
                                                        : Stop::kPosterior;
-  if (options.verifier.empty()) return in_options(engine.check(request));
+  if (options.verifier.empty()) return check(engine, request);
   std::error_code error;
   const std::filesystem::path program = std::filesystem::canonical(options.verifier, error);
   if (error) {
@@ -175,7 +188,7 @@ Status apply_think_options(const ThinkOptions& options, const Engine& engine, st
                           .question = std::move(question),
                           .time_ms = static_cast<int64_t>(options.verify_seconds * 1e3),
                           .memory_bytes = options.verify_mib << 20};
-  return in_options(engine.check(request));
+  return check(engine, request);
 }
 
 }  // namespace reckon::cli

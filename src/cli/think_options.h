@@ -29,6 +29,10 @@ struct ThinkOptions {
 };
 void add_think_options(CLI::App& command, ThinkOptions& options);
 
+// The engine's word for what an option sets, at an error's beginning, becomes the option's name:
+// "top_p: expected…" becomes "--top-p: expected…".
+Error in_options(Error error);
+
 // Sequences that run at once: the memory must hold their contexts.
 int64_t sequences_at_once(const ThinkOptions& options);
 

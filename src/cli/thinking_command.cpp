@@ -185,7 +185,7 @@ void add_thinking_command(Program& program) {
   command->add_option("--data", options->data, "The tasks, JSON lines, as for eval")
       ->type_name("FILE")
       ->required();
-  add_model_options(*command, options->model);
+  add_model_options(*command, options->model, kContextOf2048);
   command
       ->add_option("--chat-template", options->chat_template, "Another than the model file's own")
       ->type_name("NAME");

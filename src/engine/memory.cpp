@@ -2,6 +2,7 @@
 #include "engine/memory.h"
 
 #include <fmt/format.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <charconv>
@@ -108,6 +109,15 @@ std::optional<int64_t> left_in_control_groups(const std::string& root) {
   return least;
 }
 
+// What the process's own limit (ulimit -v) leaves; empty without one.
+std::optional<int64_t> left_of_address_space() {
+  struct rlimit limit{};
+  if (::getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return std::nullopt;
+  const std::optional<std::string> status = kernel_file("/proc/self/status");
+  const int64_t used = status ? field(*status, "VmSize:").value_or(0) * 1024 : 0;
+  return std::max<int64_t>(0, static_cast<int64_t>(limit.rlim_cur) - used);
+}
+
 // Room left for the rest of the machine: the plan must hold while other programs go on.
 int64_t usable(int64_t available_bytes) {
   return available_bytes - std::min<int64_t>(512 * kMiB, available_bytes / 16);
@@ -170,7 +180,8 @@ Result<int64_t> available_memory(const std::string& root) {
   const std::optional<int64_t> kib = meminfo ? field(*meminfo, "MemAvailable:") : std::nullopt;
   if (!kib) return failed("/proc/meminfo: expected a line MemAvailable, found none");
   const int64_t machine = *kib * 1024;
-  return std::min(machine, left_in_control_groups(root).value_or(machine));
+  return std::min({machine, left_in_control_groups(root).value_or(machine),
+                   left_of_address_space().value_or(machine)});
 }
 
 int64_t resident_peak() {

@@ -487,7 +487,7 @@ Status CpuDecoder::output_logits(std::span<float> logits) {
     if (difference != 0.0f || std::isnan(difference)) all_finite = false;
   });
   if (!all_finite) {
-    return failed(fmt::format("{}: its logits are not finite: the weights are damaged",
+    return bad_file(fmt::format("{}: its logits are not finite: the weights are damaged",
                               model_->file().path()));
   }
   return {};

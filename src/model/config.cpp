@@ -72,7 +72,7 @@ class ConfigReader {
 };
 
 // Keys of an architecture whose meaning is implemented.
-constexpr std::array<std::string_view, 17> kUnderstoodKeys = {
+constexpr std::array<std::string_view, 16> kUnderstoodKeys = {
     "context_length",
     "embedding_length",
     "block_count",
@@ -89,7 +89,6 @@ constexpr std::array<std::string_view, 17> kUnderstoodKeys = {
     "rope.scaling.factor",
     "rope.scaling.original_context_length",  // llama3's own scaling comes as a tensor
     "rope.scaling.finetuned",                // tells how it was trained, changes nothing
-    "tensor_data_layout",
 };
 
 struct NeutralKey {
@@ -113,6 +112,23 @@ constexpr std::array<NeutralKey, 12> kNeutralKeys = {{
     {"rope.scaling.attn_factor", 1},
 }};
 
+// A window as wide as the context hides nothing, and of these layouts the tensors' order in the
+// file is the only difference.
+Result<bool> is_harmless(const GgufFile& file, std::string_view suffix, const GgufKeyValue& pair,
+                         const ConfigReader& reader) {
+  if (suffix == "attention.sliding_window") {
+    RECKON_ASSIGN(const std::optional<uint64_t> window, file.get_uint(pair.key));
+    RECKON_ASSIGN(const std::optional<uint64_t> context,
+                  file.get_uint(reader.key("context_length")));
+    return window && context && *window >= *context;
+  }
+  if (suffix == "tensor_data_layout") {
+    RECKON_ASSIGN(const std::optional<std::string_view> layout, file.get_string(pair.key));
+    return layout == "reference" || layout == "Meta AI original pth";
+  }
+  return false;
+}
+
 Status check_keys(const GgufFile& file, const std::string& architecture,
                   const ConfigReader& reader) {
   const std::string prefix = architecture + ".";
@@ -123,6 +139,8 @@ Status check_keys(const GgufFile& file, const std::string& architecture,
         kUnderstoodKeys.end()) {
       continue;
     }
+    RECKON_ASSIGN(const bool harmless, is_harmless(file, suffix, pair, reader));
+    if (harmless) continue;
     const auto neutral = std::find_if(kNeutralKeys.begin(), kNeutralKeys.end(),
                                       [&](const NeutralKey& k) { return k.suffix == suffix; });
     if (neutral == kNeutralKeys.end()) {

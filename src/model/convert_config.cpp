@@ -25,6 +25,7 @@ constexpr int64_t kMaxDim = int64_t{1} << 20;
 constexpr int64_t kMaxHeads = 4096;
 constexpr int64_t kMaxVocab = int64_t{1} << 24;
 constexpr int64_t kMaxContext = int64_t{1} << 30;
+constexpr double kMaxTheta = 1e12;
 
 json::string_view as_json(std::string_view text) { return {text.data(), text.size()}; }
 
@@ -40,6 +41,12 @@ Status check_architecture(const JsonFields& fields, HfConfig& config) {
     config.architecture = Architecture::kQwen2;
   } else {
     return fields.wrong("architectures", "one of Qwen2ForCausalLM and LlamaForCausalLM");
+  }
+  // transformers chooses its code by it.
+  const char* model_type = config.architecture == Architecture::kLlama ? "llama" : "qwen2";
+  RECKON_ASSIGN(const std::optional<std::string> named, fields.text("model_type"));
+  if (named.value_or(model_type) != model_type) {
+    return fields.wrong("model_type", fmt::format("\"{}\" beside {}", model_type, name));
   }
   // Weights that are stored quantised, and models that bring their own code.
   for (const char* key : {"quantization_config", "auto_map"}) {
@@ -57,8 +64,17 @@ Status check_neutral(const JsonFields& fields) {
     RECKON_ASSIGN(const bool value, fields.flag(key, false));
     if (value) return fields.wrong(key, "false");
   }
-  RECKON_ASSIGN(const std::optional<double> rotary, fields.number("partial_rotary_factor"));
-  if (rotary.value_or(1.0) != 1.0) return fields.wrong("partial_rotary_factor", "1");
+  for (const char* key : {"partial_rotary_factor", "logit_scale", "logits_scaling",
+                          "residual_multiplier", "embedding_multiplier", "attention_multiplier"}) {
+    RECKON_ASSIGN(const std::optional<double> factor, fields.number(key));
+    if (factor.value_or(1.0) != 1.0) return fields.wrong(key, "1");
+  }
+  // What other architectures have.
+  for (const char* key : {"final_logit_softcapping", "attn_logit_softcapping", "clip_qkv",
+                          "num_experts", "num_local_experts"}) {
+    RECKON_ASSIGN(const std::optional<double> value, fields.number(key));
+    if (value.value_or(0.0) != 0.0) return fields.wrong(key, "0");
+  }
   if (const json::value* types = fields.find("layer_types")) {
     const auto full = [](const json::value& v) { return v == "full_attention"; };
     if (!types->is_array() || !std::ranges::all_of(types->get_array(), full)) {
@@ -71,6 +87,10 @@ Status check_neutral(const JsonFields& fields) {
 // rope_parameters (transformers 5) or rope_theta and rope_scaling (before).
 Status read_rope(const JsonFields& fields, std::string_view what, HfConfig& config) {
   const char* key = fields.has("rope_parameters") ? "rope_parameters" : "rope_scaling";
+  if (fields.has("rope_parameters") && fields.has("rope_scaling") &&
+      *fields.find("rope_parameters") != *fields.find("rope_scaling")) {
+    return fields.wrong("rope_scaling", "none beside rope_parameters, or the same");
+  }
   RECKON_ASSIGN(std::optional<double> theta, fields.number("rope_theta"));
   if (const json::value* value = fields.find(key)) {
     if (!value->is_object()) return fields.wrong(key, "an object");
@@ -85,6 +105,14 @@ Status read_rope(const JsonFields& fields, std::string_view what, HfConfig& conf
     if (rotary.value_or(1.0) != 1.0) return rope.wrong("partial_rotary_factor", "1");
     const char* type_key = rope.has("rope_type") ? "rope_type" : "type";
     RECKON_ASSIGN(const std::optional<std::string> type, rope.text(type_key));
+    RECKON_ASSIGN(const std::optional<std::string> old_type, rope.text("type"));
+    if (old_type && old_type != type) {
+      return rope.wrong("type", fmt::format("\"{}\", as rope_type", *type));
+    }
+    // By kind of layer.
+    for (const json::key_value_pair& inner : value->get_object()) {
+      if (inner.value().is_object()) return rope.wrong(inner.key(), "no object");
+    }
     if (type.value_or("default") == "llama3" && config.architecture == Architecture::kLlama) {
       Llama3Rope scaling;
       RECKON_ASSIGN(scaling.factor, rope.required_number("factor"));
@@ -102,10 +130,15 @@ Status read_rope(const JsonFields& fields, std::string_view what, HfConfig& conf
       return rope.wrong(type_key, config.architecture == Architecture::kLlama
                                       ? "\"default\" or \"llama3\""
                                       : "\"default\"");
+    } else {
+      RECKON_ASSIGN(const std::optional<double> factor, rope.number("factor"));
+      if (factor.value_or(1.0) != 1.0) return rope.wrong("factor", "1, or a rope_type beside it");
     }
   }
   config.rope_theta = theta.value_or(10000.0);
-  if (!(config.rope_theta > 1)) return fields.wrong("rope_theta", "more than 1");
+  if (!(config.rope_theta > 1 && config.rope_theta <= kMaxTheta)) {
+    return fields.wrong("rope_theta", "more than 1 and at most 1e12");
+  }
   return {};
 }
 
@@ -236,7 +269,9 @@ Result<HfConfig> read_hf_config(std::string_view text, std::string_view what) {
     return fields.wrong(head_dim ? "head_dim" : "hidden_size", "heads of an even size");
   }
   RECKON_ASSIGN(config.rms_epsilon, fields.required_number("rms_norm_eps"));
-  if (!(config.rms_epsilon > 0)) return fields.wrong("rms_norm_eps", "more than 0");
+  if (!(config.rms_epsilon > 0 && config.rms_epsilon < 1)) {
+    return fields.wrong("rms_norm_eps", "more than 0 and less than 1");
+  }
   RECKON_ASSIGN(config.tied_embedding, fields.flag("tie_word_embeddings", false));
   RECKON_RETURN_IF_ERROR(read_rope(fields, what, config));
   RECKON_ASSIGN(config.bos, read_id(fields, "bos_token_id"));

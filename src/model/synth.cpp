@@ -267,6 +267,7 @@ Status add_tokenizer(const SynthShape& shape, const SynthOptions& options, GgufW
 std::span<const SynthShape> all_synth_shapes() { return kShapes; }
 
 const SynthShape* find_synth_shape(std::string_view name) {
+  if (name == "tiny") name = "tiny-qwen";
   const auto* found = std::ranges::find(kShapes, name, &SynthShape::name);
   return found == kShapes.end() ? nullptr : found;
 }

@@ -42,7 +42,7 @@ struct SynthShape {
 };
 
 std::span<const SynthShape> all_synth_shapes();
-// Null for a name that is none.
+// "tiny" is tiny-qwen. Null for a name that is none.
 const SynthShape* find_synth_shape(std::string_view name);
 
 // What the matrices become: one of quantize's mixes, or one type for all of them.

@@ -75,6 +75,21 @@ TEST_F(FileTest, RefusesMissingFilesFoldersAndPipes) {
   }
 }
 
+TEST_F(FileTest, NothingButAFileIsReplaced) {
+  const std::string pipe = path("pipe");
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  const std::string link = path("link");
+  ASSERT_EQ(::symlink(pipe.c_str(), link.c_str()), 0);
+  for (const std::string& name : {pipe, link}) {
+    const Status written = write_file(name, "x");
+    ASSERT_FALSE(written.ok());
+    EXPECT_NE(written.error().message.find("found a device or a pipe"), std::string::npos);
+  }
+  const Status written = write_file(path("."), "x");
+  ASSERT_FALSE(written.ok());
+  EXPECT_NE(written.error().message.find("found a folder"), std::string::npos);
+}
+
 TEST_F(FileTest, RefusesToReadMoreThanTheLimit) {
   ASSERT_TRUE(write_file(path("f"), "123456").ok());
   const auto text = read_file(path("f"), 5);

@@ -63,7 +63,7 @@ class Scripted(harness.Tests):
         self.assertNotEqual(run.stdout, b"")
 
     def test_budget(self):
-        run = self.chat("/budget 0", "hello", "/budget", "/budget off", "/budget many",
+        run = self.chat("/budget\t0", "hello", "/budget", "/budget off", "/budget many",
                         more=("--show-thinking",))
         self.assertIn(b"0 tokens", run.stderr)
         self.assertIn(b"as many tokens as it likes", run.stderr)
@@ -79,7 +79,7 @@ class Scripted(harness.Tests):
         self.assertEqual(first[0], second[0])
         self.assertNotEqual(first[1], second[1])
         self.assertNotEqual(run.stdout, b"")
-        self.assertIn(b"expected a user's turn", self.chat("/retry").stderr)
+        self.assertIn(b"/retry: expected a question", self.chat("/retry").stderr)
 
     def test_edit_goes_on_from_the_new_thought(self):
         script = self.folder / "editor.sh"
@@ -137,6 +137,7 @@ class OnATerminal(harness.Tests):
             terminal.prompt("/4096 > ")
             terminal.send("/save typed.json\r")
             terminal.expect("messages in")
+            terminal.prompt("/4096 > ")
             terminal.send("\x04")
             self.assertEqual(terminal.wait(), 0)
             saved = json.loads((self.folder / "typed.json").read_text())["messages"]

@@ -104,7 +104,7 @@ class Usage(harness.Tests):
         self.expect_error(2, "--threads", "ask", "-m", self.model, "--threads", "0", "x")
         self.expect_error(2, "--kv-type", "ask", "-m", self.model, "--kv-type", "f8", "x")
         self.expect_error(2, "99999", "ask", "-m", self.model, "--ctx", "99999", "x")
-        self.expect_error(2, "temperature", "ask", "-m", self.model, "--temp", "-1", "x")
+        self.expect_error(2, "--temp", "ask", "-m", self.model, "--temp", "-1", "x")
         self.expect_error(2, "no chat template is called", "ask", "-m", self.model, "--template",
                           "nonsense", "x")
         self.expect_error(2, "r1:7b", "synth", "r1:9b", "-o", "x.gguf")
@@ -192,6 +192,11 @@ class Usage(harness.Tests):
         self.assertEqual(complete("reckon", "ask", "--think"), ["--think-budget"])
         self.assertEqual(complete("reckon", "ask", "--kv-type", "''"), ["f16", "q8"])
         self.assertIn("r1:70b", complete("reckon", "synth", "r1:7"))
+        self.assertIn("agreed", complete("reckon", "ask", "--early-stop", "''"))
+        self.assertIn("llama3", complete("reckon", "chat", "--template", "''"))
+        self.assertEqual(complete("reckon", "train", "sf"), ["sft"])
+        self.assertEqual(complete("reckon", "train", "sft", "--batch-t"), ["--batch-tokens"])
+        self.assertEqual(complete("reckon", "recipe", "--smo"), ["--smoke"])
         self.assertIn(self.model.name, complete("reckon", "show", "tiny"))
         self.assertIn(self.model.name, complete("reckon", "ask", "-m", "tiny"))
 
@@ -232,10 +237,24 @@ class Ask(harness.Tests):
         for option in ("--repeat-penalty", "--presence-penalty", "--frequency-penalty"):
             self.assertEqual(raw(option, 1 if option == "--repeat-penalty" else 0)["answer"], plain)
         self.assertNotEqual(raw("--repeat-penalty", 50)["answer"], plain)
-        self.expect_error(2, "repetition_penalty", "ask", "-m", self.model, "--repeat-penalty", 0,
-                          "x")
+        self.expect_error(2, "--repeat-penalty: expected", "ask", "-m", self.model,
+                          "--repeat-penalty", 0, "x")
         self.expect_error(2, "ID=X", "ask", "-m", self.model, "--logit-bias", "5", "x")
-        self.expect_error(2, "--seed", "ask", "-m", self.model, "--seed", "-1", "x")
+
+    def test_numbers_are_read_to_their_last_letter(self):
+        for option, value, expected in (
+                ("--seed", "-1", "--seed: expected a whole number from 0"),
+                ("--seed", "abc", 'found "abc"'), ("--seed", str(2**64), "2^64 - 1"),
+                ("--top-k", str(2**63), "--top-k: expected a whole number"),
+                ("--max-tokens", "5x", 'found "5x"'), ("--think-budget", "", 'found ""'),
+                ("--ctx", "1e3", "--ctx: expected a whole number"), ("--temp", "", "a number"),
+                ("--temp", "nan", "--temp: expected"), ("--top-p", "2", "--top-p: expected"),
+                ("--ctx", "0", "context: expected"),
+                ("--max-tokens", "-1", "--max-tokens: expected")):
+            self.expect_error(2, expected, "ask", "-m", self.model, option, value, "x")
+        self.expect_error(2, "--seed", "synth", "tiny", "--seed", "-1", "-o", "x.gguf")
+        self.assertEqual(self.ask("--seed", str(2**64 - 1), "--max-tokens", 1, "x")
+                         ["usage"]["answer_tokens"] <= 1, True)
 
     def test_budget_closes_the_thought(self):
         tree = self.ask("--max-tokens", 20, "--temp", 0, "--think-budget", 4, "hello")

@@ -162,8 +162,13 @@ class Terminal:
 
     def wait(self):
         """The exit code, after everything was read."""
-        while self._read():
-            pass
+        end = time.monotonic() + TIMEOUT_S
+        while True:
+            ready, _, _ = select.select([self.fd], [], [], max(0, end - time.monotonic()))
+            if not ready:
+                raise AssertionError(f"no end after {self.seen[-2000:]!r}")
+            if not self._read():
+                break
         _, status = os.waitpid(self.pid, 0)
         self.code = os.waitstatus_to_exitcode(status)
         return self.code

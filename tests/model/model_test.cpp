@@ -126,6 +126,10 @@ TEST(ModelTest, NeutralKeysAreAccepted) {
   tiny.uints["attention.sliding_window"] = 0;
   tiny.floats["logit_scale"] = 1.0f;
   tiny.bools["attention.causal"] = true;
+  tiny.strings["tensor_data_layout"] = "Meta AI original pth";
+  EXPECT_TRUE(tiny.load().ok());
+  // As wide as the context.
+  tiny.uints["attention.sliding_window"] = 64;
   const auto model = tiny.load();
   EXPECT_TRUE(model.ok()) << model.error().message;
 }
@@ -221,8 +225,12 @@ INSTANTIATE_TEST_SUITE_P(
                 {"llama.expert_count", "found 8"}},
         Refusal{"sliding_window",
                 "qwen2",
-                [](TinyFile& f) { f.uints["attention.sliding_window"] = 4096; },
-                {"qwen2.attention.sliding_window", "found 4096"}},
+                [](TinyFile& f) { f.uints["attention.sliding_window"] = 63; },
+                {"qwen2.attention.sliding_window", "found 63"}},
+        Refusal{"layout",
+                "qwen2",
+                [](TinyFile& f) { f.strings["tensor_data_layout"] = "weird"; },
+                {"qwen2.tensor_data_layout", "does not understand"}},
         Refusal{"yarn",
                 "qwen2",
                 [](TinyFile& f) { f.strings["rope.scaling.type"] = "yarn"; },

@@ -59,6 +59,7 @@ TEST(Synth, ShapesAreFoundByName) {
     EXPECT_EQ(shape->context_length, 131072) << name;
   }
   EXPECT_EQ(find_synth_shape("r1:9b"), nullptr);
+  EXPECT_EQ(find_synth_shape("tiny"), find_synth_shape("tiny-qwen"));
 }
 
 // The parameters that r1-facts of the published models give, computed from the shapes.

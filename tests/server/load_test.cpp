@@ -262,7 +262,8 @@ TEST(Load, ReadersOfAByteASecondHoldNobodyUp) {  // C4
   } while (ms_since(start) < load_seconds() * 1000 / 6);
   EXPECT_EQ(rig.metric("answers_cancelled_total"), 0);
   EXPECT_LE(most_bytes, int64_t{kReaders} << 20);
-  EXPECT_GT(most_bytes, int64_t{kReaders} << 16);  // something is held for them
+  // Something is held for them; a sanitizer's allocator doesn't tell.
+  if (heap_bytes() > 0) EXPECT_GT(most_bytes, int64_t{kReaders} << 16);
   const double ratio = quantile(ratios, 0.5);
   std::printf(
       "C4: %d readers of a byte a second: at most %.2f MiB on the heap for each; others at %.0f %% "

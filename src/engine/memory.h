@@ -10,9 +10,10 @@
 
 namespace reckon {
 
-// Bytes that can be had without swapping: the least of /proc/meminfo's MemAvailable and what the
-// control groups (version 1 or 2) of this process leave, file pages counted as free. root is put
-// before every path, for tests. Errors: kFailed when /proc/meminfo can't be read.
+// Bytes that can be had without swapping: the least of /proc/meminfo's MemAvailable, what the
+// control groups (version 1 or 2) of this process leave, file pages counted as free, and what a
+// limit on its address space leaves. root is put before every path but that one's, for tests.
+// Errors: kFailed when /proc/meminfo can't be read.
 Result<int64_t> available_memory(const std::string& root = "");
 
 // The most that this process has had resident so far, in bytes; 0 where the system doesn't tell.

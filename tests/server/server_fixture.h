@@ -103,8 +103,8 @@ class TinyLibrary final : public server::ModelLibrary {
 
 // Waits up to a minute (machines may be busy) for something that other threads bring about.
 template <class Condition>
-bool eventually(const Condition& condition) {
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+bool eventually(const Condition& condition, int seconds = 60) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
   while (!condition()) {
     if (std::chrono::steady_clock::now() > end) return false;
     ::usleep(2000);

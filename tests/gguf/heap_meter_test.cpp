@@ -5,6 +5,7 @@
 #include <malloc.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <new>
 #include <vector>
@@ -12,17 +13,20 @@
 namespace reckon::test {
 namespace {
 
-// Tests that use these run on one thread.
-size_t held = 0;
-size_t held_at_reset = 0;
-size_t peak = 0;
-int64_t fail_in = -1;
-bool failed = false;
+// Of all threads: other tests of the program have several.
+std::atomic<size_t> held = 0;
+std::atomic<size_t> held_at_reset = 0;
+std::atomic<size_t> peak = 0;
+std::atomic<int64_t> fail_in = -1;
+std::atomic<bool> failed = false;
 
 }  // namespace
 
-void reset_heap_peak() { peak = held_at_reset = held; }
-size_t heap_peak_bytes() { return peak - std::min(peak, held_at_reset); }
+void reset_heap_peak() {
+  held_at_reset = held.load();
+  peak = held.load();
+}
+size_t heap_peak_bytes() { return peak - std::min(peak.load(), held_at_reset.load()); }
 void fail_allocation(int64_t n) {
   fail_in = n;
   failed = false;
@@ -36,8 +40,10 @@ void* metered_new(size_t n) {
   }
   void* const p = std::malloc(n == 0 ? 1 : n);
   if (p == nullptr) throw std::bad_alloc();
-  held += malloc_usable_size(p);
-  peak = std::max(peak, held);
+  const size_t now = held += malloc_usable_size(p);
+  size_t before = peak;
+  while (before < now && !peak.compare_exchange_weak(before, now)) {
+  }
   return p;
 }
 

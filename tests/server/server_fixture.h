@@ -101,7 +101,7 @@ class TinyLibrary final : public server::ModelLibrary {
   std::map<std::string, server::LibraryModel> models_;
 };
 
-// Waits up to a minute (machines may be busy) for something that other threads bring about.
+// Waits (machines may be busy) for something that other threads bring about.
 template <class Condition>
 bool eventually(const Condition& condition, int seconds = 60) {
   const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);

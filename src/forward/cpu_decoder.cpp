@@ -488,7 +488,7 @@ Status CpuDecoder::output_logits(std::span<float> logits) {
   });
   if (!all_finite) {
     return bad_file(fmt::format("{}: its logits are not finite: the weights are damaged",
-                              model_->file().path()));
+                                model_->file().path()));
   }
   return {};
 }

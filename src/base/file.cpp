@@ -2,14 +2,19 @@
 #include "base/file.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
 #include <csignal>
 #include <cstring>
+#include <filesystem>
+#include <system_error>
 #include <utility>
+#include <vector>
 
 #include "base/descriptor.h"
 
@@ -19,10 +24,6 @@ namespace {
 constexpr size_t kWriteBufferBytes = size_t{1} << 20;
 
 std::string errno_text(int error) { return std::strerror(error); }
-
-int64_t time_of_writing_ns(const struct stat& info) {
-  return int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
-}
 
 // Opens path for reading and tells its size; refuses what is no regular file (a folder or a FIFO
 // would map to nothing or hang).
@@ -43,19 +44,39 @@ Result<Descriptor> open_regular(const std::string& path, struct stat& info) {
   return fd;
 }
 
+constexpr std::string_view kTemporaryMark = ".tmp-";  // then PID-N
+
 // A new file beside path, made with the rights the user's mask gives; its name goes into
-// temporary_path. Returns the descriptor, or -1 and errno, and then no name.
+// temporary_path. Returns the descriptor, or -1 and errno, and then no name. The lock on it lasts
+// as long as its writer.
 int create_beside(const std::string& path, std::string& temporary_path) {
   constexpr int kMaxTries = 100;
-  const std::string stem = path + ".tmp-" + std::to_string(::getpid()) + "-";
+  const std::string stem = path + std::string(kTemporaryMark) + std::to_string(::getpid()) + "-";
   for (int attempt = 0; attempt < kMaxTries; ++attempt) {
     std::string name = stem + std::to_string(attempt);
     const int fd = ::open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd >= 0) ::flock(fd, LOCK_EX | LOCK_NB);
     if (fd >= 0) temporary_path = std::move(name);
     if (fd >= 0 || errno != EEXIST) return fd;
   }
   errno = EEXIST;
   return -1;
+}
+
+// Whether name is that of a temporary file whose writer is gone. The process tells, and for one of
+// another container, whose number means nothing here, the lock.
+bool is_abandoned(const std::filesystem::path& file, std::string_view stem) {
+  const std::string name = file.filename().string();
+  const size_t mark = name.rfind(kTemporaryMark);
+  if (!name.starts_with(stem) || mark == std::string::npos) return false;
+  const char* last = name.data() + name.size();
+  pid_t pid = 0;
+  const auto parsed = std::from_chars(name.data() + mark + kTemporaryMark.size(), last, pid);
+  if (parsed.ec != std::errc() || parsed.ptr == last || *parsed.ptr != '-' || pid <= 0)
+    return false;
+  if (::kill(pid, 0) == 0 || errno != ESRCH) return false;
+  const Descriptor fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW));
+  return fd.get() >= 0 && ::flock(fd.get(), LOCK_EX | LOCK_NB) == 0;
 }
 
 // A new file would take the place of whatever has the name: of a device or a pipe, named itself or
@@ -213,8 +234,26 @@ Result<std::string> read_file(const std::string& path, uint64_t max_bytes) {
   return text;
 }
 
+int64_t time_of_writing_ns(const struct stat& info) {
+  return int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
+}
+
+void remove_abandoned_writes(const std::string& path) {
+  namespace fs = std::filesystem;
+  const fs::path folder = fs::path(path).parent_path();
+  const std::string stem = fs::path(path).filename().string();
+  std::error_code error;
+  std::vector<fs::path> abandoned;
+  for (fs::directory_iterator at(folder.empty() ? "." : folder, error), end; !error && at != end;
+       at.increment(error)) {
+    if (is_abandoned(at->path(), stem)) abandoned.push_back(at->path());
+  }
+  for (const fs::path& file : abandoned) fs::remove(file, error);
+}
+
 Result<AtomicFileWriter> AtomicFileWriter::create(const std::string& path) {
   RECKON_RETURN_IF_ERROR(check_replaceable(path));
+  remove_abandoned_writes(path);
   AtomicFileWriter writer;
   writer.path_ = path;
   writer.buffer_.reserve(kWriteBufferBytes);

@@ -1,6 +1,8 @@
 // Files: reading, mapping, and writing so that a file is either wholly there or not at all.
 #pragma once
 
+#include <sys/stat.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -11,6 +13,9 @@
 #include "base/result.h"
 
 namespace reckon {
+
+// When a file had last been written to, in ns since 1970.
+int64_t time_of_writing_ns(const struct stat& info);
 
 // A whole file mapped for reading. The bytes are those of the file as long as nobody writes to it;
 // a read past a shortened end raises SIGBUS (see install_mapped_file_guard), one in the last page
@@ -88,6 +93,10 @@ class AtomicFileWriter {
   uint64_t offset_ = 0;
   int fd_ = -1;
 };
+
+// Removes what writers of path, and of files whose names go on from its name, left when they were
+// killed; those that still run keep theirs. Every writer does so for its own path first.
+void remove_abandoned_writes(const std::string& path);
 
 // write_file: an AtomicFileWriter for a text that is already whole.
 Status write_file(const std::string& path, std::string_view text);

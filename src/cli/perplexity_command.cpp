@@ -11,6 +11,7 @@
 #include "cli/output.h"
 #include "cli/program.h"
 #include "cli/progress.h"
+#include "cli/think_options.h"
 #include "engine/perplexity.h"
 
 namespace reckon::cli {
@@ -37,15 +38,14 @@ Status run_perplexity(const PerplexityOptions& options) {
   RECKON_ASSIGN(const LoadedDecoder loaded, load_decoder(options.model, context, options.json));
   const PollsForInterrupts interrupts;
   Progress progress("perplexity", options.json);
-  RECKON_ASSIGN(const Perplexity result,
-                measure_perplexity(*loaded.decoder, *loaded.tokenizer, text, context,
-                                   [&](const PerplexityProgress& state) {
-                                     progress.update(
-                                         static_cast<double>(state.chunks_done),
-                                         static_cast<double>(state.n_chunks),
-                                         fmt::format("{:.4f} so far", state.perplexity));
-                                     return !interrupts.interrupted();
-                                   }));
+  const Result<Perplexity> measured = measure_perplexity(
+      *loaded.decoder, *loaded.tokenizer, text, context, [&](const PerplexityProgress& state) {
+        progress.update(static_cast<double>(state.chunks_done), static_cast<double>(state.n_chunks),
+                        fmt::format("{:.4f} so far", state.perplexity));
+        return !interrupts.interrupted();
+      });
+  if (!measured.ok()) return in_options(measured.error());
+  const Perplexity& result = *measured;
   if (options.json) {
     JsonLine json;
     json.begin_object()

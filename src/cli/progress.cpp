@@ -41,16 +41,18 @@ void Progress::update(double done, double total, std::string_view detail,
                       std::optional<double> seconds_left) {
   if (silent_) return;
   const Clock::time_point now = Clock::now();
+  if (!first_) first_ = {now, done};
   const auto pace = err().is_terminal() ? kRedraw : kLineEvery;
   if (now - started_ < kPatience || (on_screen_ && now - drawn_ < pace) || !(total > 0)) return;
   drawn_ = now;
   on_screen_ = true;
   const double share = std::clamp(done / total, 0.0, 1.0);
-  const double elapsed = std::chrono::duration<double>(now - started_).count();
+  if (!seconds_left && done > first_->done) {
+    const double elapsed = std::chrono::duration<double>(now - first_->at).count();
+    seconds_left = (total - done) * elapsed / (done - first_->done);
+  }
   const std::string left =
-      share > 0 ? fmt::format(", {} left",
-                              format_duration(seconds_left.value_or(elapsed / share - elapsed)))
-                : "";
+      seconds_left ? fmt::format(", {} left", format_duration(*seconds_left)) : "";
   std::string line;
   if (err().is_terminal()) {
     const int cells = static_cast<int>(share * kBarCells);

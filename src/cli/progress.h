@@ -20,7 +20,8 @@ class Progress {
   Progress& operator=(const Progress&) = delete;
 
   // done of total units; detail stands at the end ("blk.3.attn_q.weight"). seconds_left: where the
-  // caller knows better than the share done since the beginning.
+  // caller knows better than what was done since the first update, which may be that of a job that
+  // goes on from where it was stopped.
   void update(double done, double total, std::string_view detail = {},
               std::optional<double> seconds_left = {});
 
@@ -31,6 +32,11 @@ class Progress {
   const bool silent_;
   Clock::time_point started_ = Clock::now();
   Clock::time_point drawn_ = started_;
+  struct First {
+    Clock::time_point at;
+    double done;
+  };
+  std::optional<First> first_;
   bool on_screen_ = false;
 };
 

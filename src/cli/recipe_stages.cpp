@@ -231,7 +231,7 @@ class Recipe {
       options.n_threads = n_threads_;
       Progress progress(name);
       RECKON_ASSIGN(const train::GrpoResult result,
-                    train::run_grpo(options, train::find_reward("rule")->function,
+                    train::run_grpo(options, train::find_reward("task")->function,
                                     {.progress = [&](const train::GrpoStep& s) {
                                       progress.update(static_cast<double>(s.step),
                                                       static_cast<double>(s.n_steps),

@@ -30,6 +30,7 @@ struct ServeOptions {
   std::string keys;
   std::vector<std::string> allow_hosts;
   std::vector<std::string> allow_origins;
+  bool log_content = false;
 };
 
 constexpr std::chrono::seconds kStopPatience{10};
@@ -59,6 +60,7 @@ Status run_serve(const ServeOptions& options) {
   server_options.pool.load = load_options(options.model);
   server_options.pool.load.guess_ngrams = true;
   server_options.pool.n_slots = options.n_slots;
+  server_options.log_content = options.log_content;
   auto mutex = std::make_shared<std::mutex>();
   server_options.log = [mutex](const std::string& line) {
     const std::lock_guard lock(*mutex);
@@ -126,6 +128,8 @@ void add_serve_command(Program& program) {
       ->add_option("--allow-origin", options->allow_origins,
                    "Origin whose pages may use this server: https://chat.example")
       ->type_name("ORIGIN");
+  command->add_flag("--log-content", options->log_content,
+                    "Log what was asked, thought and answered too; else only counts and times");
   add_thread_option(*command, options->model.n_threads);
   add_memory_options(*command, options->model);
 }

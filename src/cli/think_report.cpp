@@ -70,7 +70,7 @@ std::string reason(const Completion& completion) {
       return n == 0 ? "There was no thought.\n"
                     : fmt::format("The thought of {} tokens did not end.\n", n);
     case ThoughtEnd::kOwn: return after("the model closed it");
-    case ThoughtEnd::kBudget: return after("its budget");
+    case ThoughtEnd::kBudget: return n == 0 ? "No thought was allowed.\n" : after("its budget");
     case ThoughtEnd::kConfident:
       return after(fmt::format("a side branch answered with confidence {:.3f}",
                                report == nullptr ? 0 : report->probe_confidence));

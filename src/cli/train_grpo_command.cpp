@@ -37,23 +37,21 @@ std::string list_of_rewards() {
 }
 
 struct WeightedReward {
-  train::RewardFunction function = nullptr;  // null: the task's own "rule"
+  train::RewardFunction function = nullptr;
   double weight = 1;
 };
 
-// "NAME" or "NAME=WEIGHT"; "task" stands for the rule that a problem names in its "rule".
+// "NAME" or "NAME=WEIGHT".
 Result<WeightedReward> parse_reward(const std::string& text) {
   const size_t equals = std::min(text.find('='), text.size());
   const std::string name = text.substr(0, equals);
   WeightedReward reward;
-  if (name != "task") {
-    const train::RewardInfo* info = train::find_reward(name);
-    if (info == nullptr) {
-      return usage_error(fmt::format("--reward: expected task or one of these, found \"{}\":{}",
-                                     name, list_of_rewards()));
-    }
-    reward.function = info->function;
+  const train::RewardInfo* info = train::find_reward(name);
+  if (info == nullptr) {
+    return usage_error(
+        fmt::format("--reward: expected one of these, found \"{}\":{}", name, list_of_rewards()));
   }
+  reward.function = info->function;
   if (equals < text.size()) {
     const char* end = text.data() + text.size();
     const auto parsed = std::from_chars(text.data() + equals + 1, end, reward.weight);
@@ -62,15 +60,6 @@ Result<WeightedReward> parse_reward(const std::string& text) {
     }
   }
   return reward;
-}
-
-Result<double> score_by_task(const train::RewardInput& input) {
-  const boost::json::value* name = input.task.if_contains("rule");
-  const train::RewardInfo* info = name != nullptr && name->is_string()
-                                      ? train::find_reward(std::string_view(name->get_string()))
-                                      : nullptr;
-  if (info == nullptr) return bad_file("\"rule\": expected the name of a rule");
-  return info->function(input);
 }
 
 // The sum of the rules, or the verifier's score.
@@ -92,8 +81,7 @@ Result<train::Scorer> make_scorer(const GrpoCommandOptions& options,
   return train::Scorer([rewards](const train::RewardInput& input) -> Result<double> {
     double sum = 0;
     for (const WeightedReward& reward : rewards) {
-      RECKON_ASSIGN(const double score,
-                    reward.function == nullptr ? score_by_task(input) : reward.function(input));
+      RECKON_ASSIGN(const double score, reward.function(input));
       sum += reward.weight * score;
     }
     return sum;
@@ -167,9 +155,7 @@ void add_files(CLI::App& command, GrpoCommandOptions& o) {
       ->type_name("FILE");
   command.add_option("--reference", o.reference, "The policy of --kl; default: --model")
       ->type_name("FILE");
-  command
-      .add_option("--reward", o.rewards,
-                  "A rule below, or task for each problem's own \"rule\"; several are summed")
+  command.add_option("--reward", o.rewards, "A rule below; several are summed")
       ->type_name("NAME[=WEIGHT]");
   command
       .add_option("--verifier", o.verifier,

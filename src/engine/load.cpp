@@ -128,6 +128,8 @@ Result<LoadedDecoder> decoder_of(std::shared_ptr<const GgufFile> file, const Loa
   }
   const Result<MemoryPlan> plan = plan_memory(
       needs, available, n_positions ? n_positions : options.context_length, options.paged);
+  // A wrong option is not the file's fault.
+  if (!plan.ok() && plan.error().kind == ErrorKind::kUsage) return plan.error();
   if (!plan.ok())
     return Error{plan.error().kind, loaded.file->path() + ": " + plan.error().message};
   report.memory = *plan;

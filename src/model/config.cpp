@@ -6,20 +6,13 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include "base/checked_math.h"
 
 namespace reckon {
 namespace {
-
-// Limits far above any model of these architectures and far below where a product of three of them
-// could overflow.
-constexpr uint64_t kMaxLayers = 1024;
-constexpr uint64_t kMaxDim = uint64_t{1} << 20;
-constexpr uint64_t kMaxHeads = 4096;
-constexpr uint64_t kMaxVocab = uint64_t{1} << 24;
-constexpr uint64_t kMaxContext = uint64_t{1} << 30;
 
 class ConfigReader {
  public:
@@ -28,12 +21,12 @@ class ConfigReader {
 
   std::string key(std::string_view suffix) const { return prefix_ + std::string(suffix); }
 
-  Result<int64_t> required(std::string_view suffix, uint64_t max) const {
+  Result<int64_t> required(std::string_view suffix, int64_t max) const {
     RECKON_ASSIGN(const uint64_t value, file_.require_uint(key(suffix)));
     return in_range(suffix, value, max);
   }
 
-  Result<int64_t> optional(std::string_view suffix, uint64_t max, int64_t fallback) const {
+  Result<int64_t> optional(std::string_view suffix, int64_t max, int64_t fallback) const {
     RECKON_ASSIGN(const std::optional<uint64_t> value, file_.get_uint(key(suffix)));
     if (!value) return fallback;
     return in_range(suffix, *value, max);
@@ -61,8 +54,8 @@ class ConfigReader {
   }
 
  private:
-  Result<int64_t> in_range(std::string_view suffix, uint64_t value, uint64_t max) const {
-    if (value >= 1 && value <= max) return static_cast<int64_t>(value);
+  Result<int64_t> in_range(std::string_view suffix, uint64_t value, int64_t max) const {
+    if (value >= 1 && std::cmp_less_equal(value, max)) return static_cast<int64_t>(value);
     return bad_file(
         fmt::format("{}: {}: expected 1 to {}, found {}", file_.path(), key(suffix), max, value));
   }
@@ -163,7 +156,7 @@ Status read_rope(const GgufFile& file, const ConfigReader& reader, ModelConfig& 
         file.path(), reader.key("rope.dimension_count"), config.head_dim, config.n_rotated));
   }
   RECKON_ASSIGN(config.rope_theta, reader.optional_float("rope.freq_base", 10000.0));
-  if (!(config.rope_theta >= 1.0 && config.rope_theta <= 1e12)) {
+  if (!(config.rope_theta >= 1.0 && config.rope_theta <= kMaxRopeTheta)) {
     return bad_file(fmt::format("{}: {}: expected 1 to 1e12, found {}", file.path(),
                                 reader.key("rope.freq_base"), config.rope_theta));
   }
@@ -255,7 +248,7 @@ Result<ModelConfig> read_config(const GgufFile& file) {
   RECKON_ASSIGN(config.ffn_dim, reader.required("feed_forward_length", kMaxDim));
   RECKON_ASSIGN(config.context_length, reader.required("context_length", kMaxContext));
   RECKON_RETURN_IF_ERROR(read_attention(file, reader, config));
-  if (config.q_dim() > static_cast<int64_t>(kMaxDim)) {
+  if (config.q_dim() > kMaxDim) {
     return bad_file(fmt::format("{}: {} heads of {} elements: expected a width up to {}",
                                 file.path(), config.n_heads, config.head_dim, kMaxDim));
   }
@@ -267,7 +260,7 @@ Result<ModelConfig> read_config(const GgufFile& file) {
     return bad_file(file.path() + ": token_embd.weight: expected this tensor, found none");
   }
   config.vocab_size = embedding->dims[1];
-  if (config.vocab_size < 1 || static_cast<uint64_t>(config.vocab_size) > kMaxVocab) {
+  if (config.vocab_size < 1 || config.vocab_size > kMaxVocab) {
     return bad_file(fmt::format("{}: token_embd.weight: expected 1 to {} rows, found {}",
                                 file.path(), kMaxVocab, config.vocab_size));
   }

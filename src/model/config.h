@@ -20,6 +20,15 @@ enum class RopeLayout {
   kHalfSplit,    // (i, i + n_rotated / 2): qwen2
 };
 
+// Limits of every configuration, from a GGUF or from a config.json: far above any real model, far
+// below the overflow of any product that is made of them.
+inline constexpr int64_t kMaxLayers = 1024;
+inline constexpr int64_t kMaxDim = int64_t{1} << 20;
+inline constexpr int64_t kMaxHeads = 4096;
+inline constexpr int64_t kMaxVocab = int64_t{1} << 24;
+inline constexpr int64_t kMaxContext = int64_t{1} << 30;
+inline constexpr double kMaxRopeTheta = 1e12;
+
 struct MatrixSize {
   int64_t rows = 0;
   int64_t cols = 0;

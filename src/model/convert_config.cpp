@@ -19,14 +19,6 @@ namespace {
 
 namespace json = boost::json;
 
-// As in model/config.cpp: far above any real model, far below overflow.
-constexpr int64_t kMaxLayers = 1024;
-constexpr int64_t kMaxDim = int64_t{1} << 20;
-constexpr int64_t kMaxHeads = 4096;
-constexpr int64_t kMaxVocab = int64_t{1} << 24;
-constexpr int64_t kMaxContext = int64_t{1} << 30;
-constexpr double kMaxTheta = 1e12;
-
 json::string_view as_json(std::string_view text) { return {text.data(), text.size()}; }
 
 Status check_architecture(const JsonFields& fields, HfConfig& config) {
@@ -136,7 +128,7 @@ Status read_rope(const JsonFields& fields, std::string_view what, HfConfig& conf
     }
   }
   config.rope_theta = theta.value_or(10000.0);
-  if (!(config.rope_theta > 1 && config.rope_theta <= kMaxTheta)) {
+  if (!(config.rope_theta > 1 && config.rope_theta <= kMaxRopeTheta)) {
     return fields.wrong("rope_theta", "more than 1 and at most 1e12");
   }
   return {};

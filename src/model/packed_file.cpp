@@ -168,8 +168,7 @@ bool is_of_use(const Trailer& trailer) {
   if (trailer.key.size() < kFirstShardAt + kShardBytes) return false;
   return ::stat(trailer.source.c_str(), &info) == 0 &&
          static_cast<uint64_t>(info.st_size) == number_at<uint64_t>(trailer.key, kFirstShardAt) &&
-         int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec ==
-             number_at<int64_t>(trailer.key, kFirstShardAt + 8);
+         time_of_writing_ns(info) == number_at<int64_t>(trailer.key, kFirstShardAt + 8);
 }
 
 // With the lock held: nobody is writing, so a file that is not whole never will be.

@@ -11,6 +11,18 @@
 #include "engine/conversation.h"
 
 namespace reckon::server {
+namespace {
+
+// Tokens as text that is UTF-8.
+std::string spelt(const std::vector<TokenId>& tokens,
+                  const std::shared_ptr<const Tokenizer>& tokenizer) {
+  StreamDecoder decoder(tokenizer);
+  std::string text;
+  for (const TokenId token : tokens) text += decoder.push(token);
+  return text + decoder.finish();
+}
+
+}  // namespace
 
 void RunningAnswers::add(const std::string& id, std::weak_ptr<Generation> generation) {
   const std::lock_guard lock(mutex_);
@@ -43,6 +55,9 @@ void Generation::on_queued() {
   int64_t n_prompt_tokens = 0;
   for (size_t i = 0; i < requests.size(); i += options_.n_choices_per_prompt) {
     n_prompt_tokens += std::ssize(requests[i].prompt);
+    if (services_.log_content) {
+      logged_prompts_.emplace_back(spelt(requests[i].prompt, host_->engine().shared_tokenizer()));
+    }
   }
   writer_->begin(n_prompt_tokens);
 }
@@ -80,6 +95,7 @@ void Generation::drop_silent_tokens(Choice& choice, const TextEvent& text) const
 
 void Generation::send_text(size_t choice, Part part, std::string_view text) {
   Choice& state = choices_[choice];
+  if (services_.log_content) (part == Part::kThinking ? state.thinking : state.answer) += text;
   if (part == Part::kThinking || !options_.parse_tools) {
     writer_->text(choice, part, text, std::exchange(state.drawn, {}));
     return;
@@ -203,7 +219,7 @@ void Generation::on_refused(const ApiError& error) {
   writer_->fail(error);
 }
 
-// No content: neither what was asked nor what was answered.
+// What was asked and answered stands in it only where that was asked for.
 void Generation::log(std::string_view outcome, const AnswerTotals& totals) const {
   if (!services_.log) return;
   boost::json::object line;
@@ -219,7 +235,19 @@ void Generation::log(std::string_view outcome, const AnswerTotals& totals) const
   line["reasoning_tokens"] = totals.usage.output.thinking;
   line["wait_ms"] = static_cast<int64_t>(totals.timings.wait_ms);
   line["total_ms"] = static_cast<int64_t>(totals.total_ms);
+  if (services_.log_content) {
+    line["prompts"] = logged_prompts_;
+    line["choices"] = logged_choices();
+  }
   services_.log(boost::json::serialize(line));
+}
+
+boost::json::array Generation::logged_choices() const {
+  boost::json::array choices;
+  for (const Choice& choice : choices_) {
+    choices.push_back({{"thinking", choice.thinking}, {"answer", choice.answer}});
+  }
+  return choices;
 }
 
 SamplingParams sampling_of(const SamplingWishes& wishes, const Engine& engine) {

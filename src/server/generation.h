@@ -133,6 +133,7 @@ struct AnswerServices {
   std::shared_ptr<ApiKeys> keys;  // null without keys
   const std::atomic<bool>& stopping;
   std::function<void(const std::string& line)> log;  // may be empty
+  bool log_content;
 };
 
 class Generation final : public Work {
@@ -167,6 +168,9 @@ class Generation final : public Work {
     ToolCallParser tools;
     std::vector<DrawnToken> drawn;
     std::optional<Part> part;  // of the last text
+    // What was written, where the log tells it.
+    std::string thinking;
+    std::string answer;
   };
 
   void send_text(size_t choice, Part part, std::string_view text);
@@ -175,6 +179,7 @@ class Generation final : public Work {
   ChoiceEnd end_of(size_t choice, size_t path, const FinishedEvent& event) const;
   void finish(size_t choice, const FinishedEvent& event);
   void log(std::string_view outcome, const AnswerTotals& totals) const;
+  boost::json::array logged_choices() const;
 
   AnswerServices& services_;
   HostLease host_;
@@ -183,6 +188,7 @@ class Generation final : public Work {
   std::unique_ptr<AnswerWriter> writer_;
   const std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
   std::vector<Choice> choices_;  // grown as they come
+  boost::json::array logged_prompts_;
   size_t n_ended_ = 0;
   AnswerTotals totals_;
   std::string error_;

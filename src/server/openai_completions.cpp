@@ -252,9 +252,9 @@ void completions(ApiContext& context, Call call) {
                                  kMaxAnswers / n_prompts, n_prompts, kMaxAnswers, spec.n));
   }
   for (const std::string_view name :
-       {"n_paths", "paths_window", "paths_stop", "early_stop", "reasoning_effort", "thinking",
-        "thinking_budget_tokens", "thinking_token_budget", "min_thinking_tokens", "tools",
-        "tool_choice"}) {
+       {"n_paths", "paths_window", "paths_stop", "paths_weighted", "early_stop", "reasoning_effort",
+        "thinking", "thinking_budget_tokens", "thinking_token_budget", "min_thinking_tokens",
+        "tools", "tool_choice"}) {
     if (fields.has(name)) fields.fail(name, "expected none: /v1/chat/completions has it");
   }
   const bool echo = fields.boolean("echo").value_or(false);

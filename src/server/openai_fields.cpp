@@ -203,6 +203,7 @@ void read_openai_thinking(Fields& fields, GenerateSpec& spec) {
   const auto stop = fields.one_of("paths_stop", {"off", "posterior", "window"});
   if (stop == "off") spec.paths.stop = PathOptions::Stop::kOff;
   if (stop == "window") spec.paths.stop = PathOptions::Stop::kWindow;
+  spec.paths.weighted = fields.boolean("paths_weighted").value_or(false);
   if (spec.paths.n > 1 && fields.integer("n", 1, kMaxChoices).value_or(1) > 1) {
     fields.fail("n_paths", "expected n: 1 beside it");
   }

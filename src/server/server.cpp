@@ -5,11 +5,11 @@
 
 #include <algorithm>
 #include <boost/asio/ip/address.hpp>
-#include <boost/beast/core/string.hpp>
 #include <boost/json/serialize.hpp>
 #include <thread>
 #include <utility>
 
+#include "base/ascii.h"
 #include "server/api.h"
 #include "server/http_server.h"
 #include "server/page.h"
@@ -98,8 +98,7 @@ std::string_view given_key(const HttpRequest& request) {
   const std::string_view scheme = authorization.substr(0, kBearer.size());
   const bool has_key = authorization.size() > kBearer.size();
   // Schemes have no case.
-  if (has_key &&
-      boost::beast::iequals({scheme.data(), scheme.size()}, {kBearer.data(), kBearer.size()})) {
+  if (has_key && equal_ignoring_case(scheme, kBearer)) {
     return authorization.substr(kBearer.size());
   }
   return request.header("x-api-key");
@@ -241,8 +240,9 @@ Result<std::unique_ptr<Server>> Server::start(ServerOptions options,
   context.pool = std::make_unique<ModelPool>(
       options.pool, [&context](const std::string& name) { return context.library->resolve(name); });
   context.keep_default = options.keep_default;
-  context.services = std::make_unique<AnswerServices>(AnswerServices{
-      context.metrics, context.running, context.keys, context.stopping, context.log});
+  context.services = std::make_unique<AnswerServices>(
+      AnswerServices{context.metrics, context.running, context.keys, context.stopping, context.log,
+                     options.log_content});
   context.workers = std::make_unique<boost::asio::thread_pool>(kWorkers);
   RECKON_ASSIGN(server->http_,
                 HttpServer::start(options.host, options.port, options.limits,

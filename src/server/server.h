@@ -31,6 +31,7 @@ struct ServerOptions {
   HttpLimits limits = {};
   // Takes one line of JSON for every answer and refusal; may be empty. Thread-safe.
   std::function<void(const std::string& line)> log = {};
+  bool log_content = false;  // of answers: what was asked, thought and answered
 };
 
 class Server {

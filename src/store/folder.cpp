@@ -12,6 +12,8 @@
 #include <cstring>
 #include <vector>
 
+#include "base/file.h"
+
 namespace reckon {
 namespace {
 
@@ -47,8 +49,7 @@ Result<FileStat> stat_file(const std::string& path, Links links) {
     return bad_file(path + ": can't be looked at: " + std::strerror(error));
   }
   if (!S_ISREG(info.st_mode)) return bad_file(path + ": expected a regular file, no link to one");
-  return FileStat{static_cast<uint64_t>(info.st_size),
-                  int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec};
+  return FileStat{static_cast<uint64_t>(info.st_size), time_of_writing_ns(info)};
 }
 
 Error ModelFolder::problem(const std::string& name, const char* what) const {

@@ -15,6 +15,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "base/ascii.h"
 #include "base/json.h"
 
 namespace reckon {
@@ -65,7 +66,7 @@ void load_trusted_certificates(asio::ssl::context& context) {
 
 std::string_view HttpHead::field(std::string_view name) const {
   for (const auto& [key, value] : fields) {
-    if (boost::beast::iequals({key.data(), key.size()}, {name.data(), name.size()})) return value;
+    if (equal_ignoring_case(key, name)) return value;
   }
   return {};
 }

@@ -2,19 +2,12 @@
 #include "train/checkpoint.h"
 
 #include <fmt/format.h>
-#include <signal.h>
 
-#include <algorithm>
 #include <array>
-#include <cerrno>
-#include <charconv>
 #include <cstring>
-#include <filesystem>
 #include <memory>
 #include <span>
 #include <string_view>
-#include <system_error>
-#include <vector>
 
 #include "gguf/gguf_file.h"
 #include "gguf/gguf_writer.h"
@@ -103,28 +96,6 @@ Status read_checkpoint(const std::string& path, const std::string& fingerprint, 
   RECKON_RETURN_IF_ERROR(read_floats(*file, kWeights, n, weights));
   RECKON_RETURN_IF_ERROR(read_floats(*file, kFirst, n, optimizer.first().data()));
   return read_floats(*file, kSecond, n, optimizer.second().data());
-}
-
-void remove_abandoned_writes(const std::string& out) {
-  namespace fs = std::filesystem;
-  constexpr std::string_view kMark = ".tmp-";
-  const fs::path folder = fs::path(out).parent_path();
-  const std::string stem = fs::path(out).filename().string();
-  std::error_code error;
-  std::vector<fs::path> abandoned;
-  for (fs::directory_iterator at(folder.empty() ? "." : folder, error), end; !error && at != end;
-       at.increment(error)) {
-    const std::string name = at->path().filename().string();
-    const size_t mark = name.rfind(kMark);
-    if (!name.starts_with(stem) || mark == std::string::npos) continue;
-    const char* digits = name.data() + mark + kMark.size();
-    const char* last = name.data() + name.size();
-    int pid = 0;
-    const auto parsed = std::from_chars(digits, last, pid);
-    if (parsed.ec != std::errc() || parsed.ptr == last || *parsed.ptr != '-' || pid <= 0) continue;
-    if (::kill(pid, 0) != 0 && errno == ESRCH) abandoned.push_back(at->path());
-  }
-  for (const fs::path& path : abandoned) fs::remove(path, error);
 }
 
 }  // namespace reckon::train

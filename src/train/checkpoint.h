@@ -33,8 +33,4 @@ Status write_checkpoint(const std::string& path, const RunState& state, const fl
 Status read_checkpoint(const std::string& path, const std::string& fingerprint, RunState& state,
                        float* weights, Adamw& optimizer);
 
-// Removes what writers of out and of the files beside it left when they were killed: names that
-// begin as out's and end in .tmp-PID-N (base/file.cpp), of a process that no longer runs.
-void remove_abandoned_writes(const std::string& out);
-
 }  // namespace reckon::train

@@ -152,7 +152,7 @@ constexpr auto kRewards = std::to_array<RewardInfo>({
     {"format", "the thought is closed, an answer follows, the turn ends", format},
     {"length", "1 for nothing said, 0 from \"max_tokens\" (512) on", length},
     {"language", "the share of letters in the question's language", language},
-    {"rule", "the one that the task's \"rule\" names", named_rule},
+    {"task", "the one that the task's \"rule\" names", named_rule},
 });
 
 }  // namespace

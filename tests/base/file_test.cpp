@@ -2,9 +2,12 @@
 // folder as they were, and a mapped file that shrinks ends the program with a message.
 #include "base/file.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -218,6 +221,36 @@ TEST_F(FileTest, AMappedFileThatShrinksEndsTheProgramWithAMessage) {
     std::fprintf(stderr, "read %d", static_cast<int>(*last));
   };
   EXPECT_EXIT(read_the_end(), testing::ExitedWithCode(1), "shortened or its disk failed");
+}
+
+// A writer that was killed left its half beside the file; the next writer of that file takes it
+// away, but not that of one that is still at work, in this process or (told by the lock) in a
+// container whose process numbers are others.
+TEST_F(FileTest, WhatKilledWritersLeftIsRemoved) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const Result<AtomicFileWriter> killed = AtomicFileWriter::create(path("a"));
+    ::_exit(killed.ok() ? 0 : 1);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  ASSERT_EQ(status, 0);
+  const std::string left = "a.tmp-" + std::to_string(child) + "-0";
+  ASSERT_EQ(names(), std::vector<std::string>{left});
+
+  const std::string locked = "a.tmp-" + std::to_string(child) + "-1";
+  std::ofstream(path(locked)) << "half";
+  const int fd = ::open(path(locked).c_str(), O_RDONLY | O_CLOEXEC);
+  ASSERT_EQ(::flock(fd, LOCK_EX), 0);
+  Result<AtomicFileWriter> at_work = AtomicFileWriter::create(path("a"));
+  ASSERT_TRUE(at_work.ok());
+  ASSERT_TRUE(write_file(path("a"), "whole").ok());
+  EXPECT_FALSE(fs::exists(path(left)));
+  EXPECT_TRUE(fs::exists(path(locked)));
+  ASSERT_TRUE(at_work->commit().ok());
+  ::close(fd);
+  remove_abandoned_writes(path("a"));
+  EXPECT_EQ(names(), std::vector<std::string>{"a"});
 }
 
 }  // namespace

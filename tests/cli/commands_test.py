@@ -249,7 +249,7 @@ class Ask(harness.Tests):
                 ("--max-tokens", "5x", 'found "5x"'), ("--think-budget", "", 'found ""'),
                 ("--ctx", "1e3", "--ctx: expected a whole number"), ("--temp", "", "a number"),
                 ("--temp", "nan", "--temp: expected"), ("--top-p", "2", "--top-p: expected"),
-                ("--ctx", "0", "context: expected"),
+                ("--ctx", "0", "--ctx: expected"), ("--ctx", "999999999", "--ctx: expected"),
                 ("--max-tokens", "-1", "--max-tokens: expected")):
             self.expect_error(2, expected, "ask", "-m", self.model, option, value, "x")
         self.expect_error(2, "--seed", "synth", "tiny", "--seed", "-1", "-o", "x.gguf")
@@ -449,7 +449,7 @@ class Thinking(harness.Tests):
     def test_explain_goes_to_standard_error(self):
         run = self.expect(0, "ask", "-m", self.model, "--ctx", 256, "--max-tokens", 20, "--effort",
                           "none", "--explain", "hello")
-        self.assertIn("The thought ended after 0 tokens: its budget.", run.stderr.decode())
+        self.assertIn("No thought was allowed.", run.stderr.decode())
 
     def test_what_makes_no_sense_is_2(self):
         ask = ("ask", "-m", self.model)

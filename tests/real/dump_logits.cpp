@@ -1,7 +1,7 @@
-// dump_logits MODEL.gguf TEXT OUT [THREADS [CHUNKS [f16|q8]]]: the logits of a model over a text
-// as raw float32, for tools/kl_reference.py, which describes the file and which positions are
-// kept. f16 or q8 is the type of the cache. OUT.tokens gets the ids (int32). For measurements by
-// hand; no part of the product.
+// dump_logits MODEL.gguf TEXT OUT [THREADS [CHUNKS [f16|q8 [ADAPTER]]]]: the logits of a model over
+// a text as raw float32, for tools/kl_reference.py, which describes the file and which positions
+// are kept. f16 or q8 is the type of the cache. OUT.tokens gets the ids (int32). For measurements
+// by hand; no part of the product.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -19,6 +19,7 @@
 #include "forward/kv_cache.h"
 #include "gguf/gguf_file.h"
 #include "kernels/kernels.h"
+#include "model/adapter.h"
 #include "model/model.h"
 #include "tokenizer/tokenizer.h"
 
@@ -33,6 +34,7 @@ struct Arguments {
   int n_threads = 2;
   int64_t max_chunks = INT64_MAX;
   kernels::KvType kv_type = kernels::KvType::kF16;
+  std::string adapter;
 };
 
 template <class T>
@@ -43,7 +45,11 @@ std::span<const std::byte> bytes_of(const std::vector<T>& values) {
 Status dump(const Arguments& arguments) {
   RECKON_ASSIGN(const std::shared_ptr<const GgufFile> file, GgufFile::open(arguments.model));
   RECKON_ASSIGN(const std::shared_ptr<const Tokenizer> tokenizer, Tokenizer::from_gguf(*file));
-  RECKON_ASSIGN(const std::shared_ptr<const Model> model, Model::load(file));
+  RECKON_ASSIGN(const std::shared_ptr<Model> model, Model::load(file));
+  if (!arguments.adapter.empty()) {
+    RECKON_ASSIGN(const Adapter adapter, read_adapter(arguments.adapter, model->config()));
+    model->set_adapters({adapter});
+  }
   RECKON_ASSIGN(const kernels::KernelTable* const table, kernels::default_table());
   CpuDecoderOptions options;
   options.n_pages = kChunk / kPagePositions;
@@ -86,8 +92,9 @@ Status dump(const Arguments& arguments) {
 }  // namespace reckon
 
 int main(int argc, char** argv) {
-  if (argc < 4 || argc > 7) {
-    fmt::print(stderr, "usage: dump_logits MODEL.gguf TEXT OUT [THREADS [CHUNKS [f16|q8]]]\n");
+  if (argc < 4 || argc > 8) {
+    fmt::print(stderr,
+               "usage: dump_logits MODEL.gguf TEXT OUT [THREADS [CHUNKS [f16|q8 [ADAPTER]]]]\n");
     return 2;
   }
   reckon::Arguments arguments{.model = argv[1], .text = argv[2], .out = argv[3]};
@@ -106,6 +113,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   if (kv_type == "q8") arguments.kv_type = reckon::kernels::KvType::kQ8;
+  if (argc > 7) arguments.adapter = argv[7];
   const reckon::Status status = reckon::dump(arguments);
   if (!status.ok()) fmt::print(stderr, "dump_logits: {}\n", status.error().message);
   return status.ok() ? 0 : 1;

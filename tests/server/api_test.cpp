@@ -210,6 +210,34 @@ TEST(OpenAi, VotesCompareWholeAnswersAndCountThem) {
   const json::value& chosen =
       value.at("choices").at(vote.at("chosen").to_number<size_t>()).at("message").at("content");
   EXPECT_EQ(json::parse(chosen.as_string()), won);
+
+  // Weighed by how likely their tokens were, the same votes have other shares.
+  const json::value weighed = rig.chat(fields + R"(,"paths_weighted":true)").json();
+  EXPECT_EQ(weighed.at("choices"), value.at("choices"));
+  EXPECT_EQ(weighed.at("reckon").at("vote").at("counted"), n_counted);
+  EXPECT_NE(weighed.at("reckon").at("vote").at("share"), vote.at("share"));
+}
+
+// What was asked and answered is in the log where the server's owner wants that, and else not.
+TEST(OpenAi, LogsContentOnlyIfTold) {
+  for (const bool told : {false, true}) {
+    server::ServerOptions options;
+    options.log_content = told;
+    const ServerRig rig(options);
+    const json::value reply = rig.chat(R"("max_tokens":9,"temperature":0)", "cormorant").json();
+    EXPECT_EQ(rig.chat(R"("max_tokens":9,"n":2)", "gannet").status, 200);
+    EXPECT_EQ(rig.logged().find("cormorant") != std::string::npos, told);
+    const std::string first = rig.logged().substr(0, rig.logged().find('\n'));
+    const json::object line = json::parse(first).as_object();
+    ASSERT_EQ(line.contains("choices"), told) << first;
+    if (!told) continue;
+    EXPECT_EQ(line.at("choices").at(0).at("thinking"),
+              reply.at("choices").at(0).at("message").at("reasoning_content"));
+    EXPECT_EQ(line.at("prompts").as_array().size(), 1u);
+    const std::string second = rig.logged().substr(first.size() + 1);
+    EXPECT_EQ(json::parse(second).at("prompts").as_array().size(), 1u);
+    EXPECT_EQ(json::parse(second).at("choices").as_array().size(), 2u);
+  }
 }
 
 // Usage is that of all paths, each has its own end, and a stream tells the vote unasked.

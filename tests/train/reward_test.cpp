@@ -110,10 +110,10 @@ TEST(Reward, FormatLengthLanguage) {
 }
 
 TEST(Reward, TheTaskNamesItsRule) {
-  EXPECT_EQ(value("rule", R"({"rule": "number", "answer": "5"})", "5"), 1);
-  EXPECT_EQ(value("rule", R"({"rule": "countdown", "numbers": [2, 3], "target": 5})", "2+3"), 1);
-  for (const char* bad : {R"({"rule": "rule"})", R"({"rule": "solver"})", "{}"}) {
-    EXPECT_FALSE(score("rule", bad, {.answer = "5"}).ok()) << bad;
+  EXPECT_EQ(value("task", R"({"rule": "number", "answer": "5"})", "5"), 1);
+  EXPECT_EQ(value("task", R"({"rule": "countdown", "numbers": [2, 3], "target": 5})", "2+3"), 1);
+  for (const char* bad : {R"({"rule": "task"})", R"({"rule": "solver"})", "{}"}) {
+    EXPECT_FALSE(score("task", bad, {.answer = "5"}).ok()) << bad;
   }
 }
 

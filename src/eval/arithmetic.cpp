@@ -1,5 +1,5 @@
 // Draws the numbers and a wording, works the calculation out on a scratchpad. Expressions are
-// trees, calculated from the inside, the left first; fractions are reduced by Euclid's algorithm.
+// trees, calculated from the inside, the left first; fractions are reduced by their prime factors.
 #include "eval/arithmetic.h"
 
 #include <fmt/format.h>
@@ -160,24 +160,32 @@ std::string fraction_text(int64_t numerator, int64_t denominator) {
                           : fmt::format("{}/{}", numerator, denominator);
 }
 
-// Divides both by their greatest common divisor, found by Euclid's algorithm ("98-84=14 42-42=0 by
-// 14: 42/14=3 98/14=7"), and returns the fraction in lowest terms.
+// Its prime factors in their order: "2*2*3"; "1" has none.
+std::string factors_of(int64_t number) {
+  std::string text;
+  for (int64_t prime = 2; number > 1; ++prime) {
+    for (; number % prime == 0; number /= prime) {
+      text += fmt::format("{}{}", text.empty() ? "" : "*", prime);
+    }
+  }
+  return text.empty() ? "1" : text;
+}
+
+// Strikes out the prime factors that both have, one after the other ("42=2*3*7 98=2*7*7", "2: 3*7
+// 7*7", "7: 3 7"), and returns the fraction in lowest terms.
 std::string reduce(Scratchpad& work, int64_t numerator, int64_t denominator) {
   if (numerator == 0) return "0";
-  int64_t a = std::max(numerator, denominator);
-  int64_t b = std::min(numerator, denominator);
-  std::string steps;
-  while (b > 1) {
-    steps += fmt::format("{}{}-{}={}", steps.empty() ? "" : " ", a, a / b * b, a % b);
-    a = std::exchange(b, a % b);
+  if (numerator > 1 && denominator > 1) {
+    work.line(fmt::format("{}={} {}={}", numerator, factors_of(numerator), denominator,
+                          factors_of(denominator)));
   }
-  if (b == 0) {
-    steps += fmt::format(" by {}: {}/{}={} {}/{}={}", a, numerator, a, numerator / a, denominator,
-                         a, denominator / a);
-    numerator /= a;
-    denominator /= a;
+  for (int64_t prime = 2; prime <= std::min(numerator, denominator); ++prime) {
+    while (numerator % prime == 0 && denominator % prime == 0) {
+      numerator /= prime;
+      denominator /= prime;
+      work.line(fmt::format("{}: {} {}", prime, factors_of(numerator), factors_of(denominator)));
+    }
   }
-  if (!steps.empty()) work.line(steps);
   return fraction_text(numerator, denominator);
 }
 

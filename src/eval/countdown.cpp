@@ -2,13 +2,15 @@
 // beside it: all plus and minus (with S the sum of all, the signs that reach t take away numbers
 // that sum to (S - t) / 2); a table of the products and quotients of two numbers, each with plus
 // and minus around it; then the target, and the target with one number added or taken away, as a
-// product or a quotient of what the others make.
+// product or a quotient of what the others make; then as that of two pairs. What is left out are
+// the ways that need products of two large numbers.
 #include "eval/countdown.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cstdlib>
+#include <optional>
 #include <string_view>
 
 #include "eval/wording.h"
@@ -76,7 +78,7 @@ class Search {
     std::ranges::stable_sort(numbers_, std::ranges::greater(), &Term::value);
   }
 
-  std::optional<CountdownWork> run() {
+  CountdownWork run() {
     for (const Term& number : numbers_) text_ += number.text + " ";
     text_.back() = '\n';
     plus_minus(numbers_, target_);
@@ -93,8 +95,9 @@ class Search {
       beside(numbers_[i], without(numbers_, i, i), false);
       if (!found_) beside(numbers_[i], without(numbers_, i, i), true);
     }
-    if (!found_) return std::nullopt;
-    return CountdownWork{.thought = text_ + " yes", .expression = found_->text};
+    for (size_t i = 1; i < numbers_.size() && !found_ && numbers_.size() == 4; ++i) pairs(i);
+    if (!found_) return {.thought = text_ + "\nnone", .expression = {}};
+    return {.thought = text_ + " yes", .expression = found_->text};
   }
 
  private:
@@ -255,6 +258,7 @@ class Search {
       const auto attempt = [&](char operation, int64_t other, const auto& make) {
         text_ += fmt::format("{}{}: ", operation, other);
         plus_minus(rest, other);
+        if (!found_ && operation == '/' && rest.size() == 3) over_one(rest, other);
         if (found_) found_ = make(*found_);
       };
       if (goal % z.value == 0) {
@@ -269,13 +273,72 @@ class Search {
     }
   }
 
-  // w beside a product of the others: "54-12=42: 25 7 3/14: 25+7=32 25-7=18 no".
+  // The goal as what two of three terms make over the third: " 7*3=21: 25+4=29 25-4=21".
+  void over_one(const Terms& terms, int64_t goal) {
+    for (size_t i = 0; i < terms.size() && !found_; ++i) {
+      const Term& z = terms[i];
+      if (z.value < 2 || goal * z.value > kLargestProduct) continue;
+      text_ += fmt::format(" {}*{}={}: ", goal, z.value, goal * z.value);
+      pair(without(terms, i, i), goal * z.value);
+      if (found_) found_ = quotient_of(*found_, z);
+    }
+  }
+
+  // The largest with number i, and the two others: "54-12=42 54+12=66*132\3: 25-7=18 25+7=32 no".
+  // Behind what the first two make stands what the others must make to reach the target as a
+  // product (/), that over it (*) or it over that (\).
+  void pairs(size_t i) {
+    const Terms others = without(numbers_, 0, i);
+    Terms made;
+    bool possible = false;
+    text_ += '\n';
+    for (const bool minus : {true, false}) {
+      const Term first = sum_of({numbers_[0], numbers_[i]}, {false, minus});
+      text_ += fmt::format("{}{}{}{}={}", minus ? "" : " ", numbers_[0].value, minus ? '-' : '+',
+                           numbers_[i].value, first.value);
+      made.push_back(first);
+      if (first.value < 2) continue;
+      const std::string wanted = fmt::format(
+          "{}{}{}", target_ % first.value == 0 ? fmt::format("/{}", target_ / first.value) : "",
+          target_ * first.value <= kLargestProduct ? fmt::format("*{}", target_ * first.value) : "",
+          first.value > target_ && first.value % target_ == 0
+              ? fmt::format("\\{}", first.value / target_)
+              : "");
+      possible = possible || !wanted.empty();
+      text_ += wanted;
+    }
+    if (!possible) return;
+    text_ += ':';
+    for (const bool minus : {true, false}) {
+      const Term second = sum_of(others, {false, minus});
+      text_ += fmt::format(" {}{}{}={}", others[0].value, minus ? '-' : '+', others[1].value,
+                           second.value);
+      for (const Term& first : made) {
+        if (first.value < 2 || found_) continue;
+        if (first.value * second.value == target_) {
+          found_ = product_of(first, second);
+        } else if (second.value == target_ * first.value && second.value <= kLargestProduct) {
+          found_ = quotient_of(second, first);
+        } else if (second.value * target_ == first.value && second.value > 0) {
+          found_ = quotient_of(first, second);
+        }
+      }
+      if (found_) return;
+    }
+    text_ += " no";
+  }
+
+  // w beside a product of the others: "54-12=42: 25 7 3/14: 25+7=32 25-7=18 no". Nothing is left
+  // to make where w is the target: "54-54=0: 7-7=0".
   void beside(const Term& w, const Terms& rest, bool plus) {
     const int64_t more = std::max(target_, w.value);
     const int64_t less = std::min(target_, w.value);
     const int64_t goal = plus ? more + less : more - less;
-    if (goal == 0) return;
     text_ += fmt::format("\n{}{}{}={}:", more, plus ? '+' : '-', less, goal);
+    if (goal == 0) {
+      nothing(w, rest);
+      return;
+    }
     as_product(rest, goal);
     if (!found_) return;
     const Term product = *found_;
@@ -286,6 +349,19 @@ class Search {
     } else {
       found_ = sum_of({w, product}, {false, true});
     }
+  }
+
+  // w and nothing: the difference of two that are the same, times the third.
+  void nothing(const Term& w, const Terms& rest) {
+    for (size_t i = 0; i + 1 < rest.size(); ++i) {
+      if (rest[i].value != rest[i + 1].value) continue;
+      text_ += fmt::format(" {0}-{0}=0", rest[i].value);
+      const Term zero = sum_of({rest[i], rest[i + 1]}, {false, true});
+      const Term product = product_of(without(rest, i, i + 1)[0], zero);
+      found_ = sum_of({w, product}, {false, false});
+      return;
+    }
+    text_ += " no";
   }
 
   Terms numbers_;
@@ -319,8 +395,7 @@ bool reaches(std::vector<int64_t>& numbers, int64_t target) {
 
 }  // namespace
 
-std::optional<CountdownWork> work_out_countdown(const std::vector<int64_t>& numbers,
-                                                int64_t target) {
+CountdownWork work_out_countdown(const std::vector<int64_t>& numbers, int64_t target) {
   return Search(numbers, target).run();
 }
 
@@ -363,10 +438,9 @@ Problem make_countdown(Random& random, int n_numbers) {
   problem.content += "->" + std::to_string(problem.target);
   problem.question = casual(random, fmt::format(fmt::runtime(random.pick(wordings)), list,
                                                 std::to_string(problem.target)));
-  if (auto work = work_out_countdown(problem.numbers, problem.target)) {
-    problem.thought = work->thought;
-    problem.answer = work->expression;
-  }
+  const CountdownWork work = work_out_countdown(problem.numbers, problem.target);
+  problem.thought = work.thought;
+  problem.answer = work.expression.empty() ? std::string(kNoExpression) : work.expression;
   return problem;
 }
 

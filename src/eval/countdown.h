@@ -3,8 +3,8 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "eval/problem.h"
@@ -14,17 +14,18 @@ namespace reckon::eval {
 
 struct CountdownWork {
   std::string thought;
-  std::string expression;  // "(25-7)*3"
+  // "(25-7)*3". Empty where the thought's ways of trying don't find one (another way may).
+  std::string expression;
 };
 
-// Empty where the thought's ways of trying don't find one (another way may).
-std::optional<CountdownWork> work_out_countdown(const std::vector<int64_t>& numbers,
-                                                int64_t target);
+CountdownWork work_out_countdown(const std::vector<int64_t>& numbers, int64_t target);
 
 // Whether any expression reaches the target, whole numbers on the way.
 bool countdown_solvable(const std::vector<int64_t>& numbers, int64_t target);
 
-// Numbers 1 to 99, target 10 to 99, both uniform among the solvable. kind: "countdown3" for 3.
+// Numbers 1 to 99, target 10 to 99, both uniform among the solvable. kind: "countdown3" for 3. Its
+// answer is kNoExpression where the thought finds none.
+inline constexpr std::string_view kNoExpression = "I have not found a way.";
 Problem make_countdown(Random& random, int n_numbers);
 
 }  // namespace reckon::eval

@@ -23,18 +23,19 @@ namespace {
 namespace json = boost::json;
 
 constexpr uint64_t kHeldOutOneIn = 20;
+constexpr int kPercentInVain = 33;
 
 constexpr auto kKinds = std::to_array<Kind>({
     {"sum", "sums, up to 6 digits", 5},
     {"difference", "differences, up to 6 digits", 6},
     {"product", "products, up to 3 x 3 digits", 6},
-    {"division", "exact divisions by up to 2 digits", 13},
+    {"division", "exact divisions by up to 2 digits", 15},
     {"negative", "numbers below zero", 6},
-    {"expression", "3 or 4 numbers with brackets", 14},
+    {"expression", "3 or 4 numbers with brackets", 17},
     {"percent", "percent of a number", 5},
-    {"fraction", "fractions", 12},
+    {"fraction", "fractions", 13},
     {"countdown3", "Countdown with 3 numbers", 16},
-    {"countdown4", "Countdown with 4 numbers", 24},
+    {"countdown4", "Countdown with 4 numbers", 21},
     {"word", "short stories", 18},
     {"comparison", "larger or smaller", 4},
     {"unit", "units", 6},
@@ -116,11 +117,14 @@ class Writer {
       Problem problem = make(kinds[at].name, random_, false);
       if (split_by_content(problem.kind) && is_held_out(problem.kind, problem.content)) continue;
       if (options_.need_thought && problem.thought.empty()) continue;
+      // Searches in vain are long: a part of them shows how they end.
+      const bool in_vain = problem.answer == kNoExpression;
+      if (in_vain && options_.need_thought && !random_.chance(kPercentInVain)) continue;
       if (random_.chance(options_.percent_followed)) {
         before.push_back(std::move(problem));
         continue;
       }
-      const bool direct = random_.chance(options_.percent_direct);
+      const bool direct = !in_vain && random_.chance(options_.percent_direct);
       RECKON_RETURN_IF_ERROR(write(problem_line(problem, direct, before), ++done, options_.count));
       before.clear();
     }

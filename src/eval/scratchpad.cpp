@@ -34,10 +34,6 @@ int64_t first_try(int64_t current, int64_t b) {
   return std::clamp<int64_t>(current / ((b + 5) / 10 * 10), 1, 9);
 }
 
-std::string remainder(int64_t current, int64_t product) {
-  return fmt::format(" {}-{}={}", current, product, current - product);
-}
-
 bool is_round(int64_t number) {
   while (number >= 10 && number % 10 == 0) number /= 10;
   return number == 1;
@@ -152,7 +148,13 @@ void Scratchpad::add_columns(int64_t a, int64_t b) {
 }
 
 void Scratchpad::subtract_columns(int64_t a, int64_t b) {
-  const size_t width = std::to_string(a).size();
+  difference_columns(a, b);
+  line(fmt::format(" ={}", a - b));
+}
+
+// True when a borrow is left: b is the larger one.
+bool Scratchpad::difference_columns(int64_t a, int64_t b) {
+  const size_t width = std::to_string(std::max(a, b)).size();
   const std::string x = padded(a, width);
   const std::string y = padded(b, width);
   text_ += fmt::format("{}-{}:", x, y);
@@ -165,7 +167,7 @@ void Scratchpad::subtract_columns(int64_t a, int64_t b) {
                          difference);
     borrowed = borrows;
   }
-  line(fmt::format(" ={}", a - b));
+  return borrowed;
 }
 
 // A factor of one digit, then zeros: its products of the digits of a, carries added.
@@ -204,11 +206,21 @@ void Scratchpad::multiply_natural(int64_t a, int64_t b) {
   }
 }
 
-// "3*26=60+18=78".
-std::string Scratchpad::tried(int64_t quotient, int64_t b) const {
-  if (b <= 9 || b % 10 == 0) return fmt::format("{}*{}={}", quotient, b, quotient * b);
-  return fmt::format("{}*{}={}+{}={}", quotient, b, quotient * (b / 10 * 10), quotient * (b % 10),
-                     quotient * b);
+// "3*26=60+18=78 85-78: 58:17 87:00 =7": true unless the columns end in a borrow, which says that
+// the digit is too large. Of one-digit divisors the remainder is known at once.
+bool Scratchpad::try_digit(int64_t digit, int64_t current, int64_t b) {
+  const int64_t product = digit * b;
+  if (b <= 9) {
+    text_ +=
+        fmt::format("{}*{}={} {}-{}={}", digit, b, product, current, product, current - product);
+    return true;
+  }
+  text_ += b % 10 == 0 ? fmt::format("{}*{}={} ", digit, b, product)
+                       : fmt::format("{}*{}={}+{}={} ", digit, b, digit * (b / 10 * 10),
+                                     digit * (b % 10), product);
+  if (difference_columns(current, product)) return false;
+  text_ += fmt::format(" ={}", current - product);
+  return true;
 }
 
 void Scratchpad::divide_step(int64_t current, int64_t b) {
@@ -217,13 +229,13 @@ void Scratchpad::divide_step(int64_t current, int64_t b) {
     text_ += fmt::format("0 {}-0={}", current, current);
     return;
   }
-  for (int64_t digit = first_try(current, b); digit != quotient;) {
-    text_ += tried(digit, b);
-    if (digit < quotient) text_ += remainder(current, digit * b);
+  int64_t digit = first_try(current, b);
+  for (;;) {
+    const bool fits = try_digit(digit, current, b);
+    if (digit == quotient) return;
     text_ += ", wait, ";
-    digit += digit < quotient ? 1 : -1;
+    digit += fits ? 1 : -1;
   }
-  text_ += tried(quotient, b) + remainder(current, quotient * b);
 }
 
 void Scratchpad::divide_natural(int64_t a, int64_t b) {

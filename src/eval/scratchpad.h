@@ -26,11 +26,12 @@ class Scratchpad {
  private:
   void add_columns(int64_t a, int64_t b);
   void subtract_columns(int64_t a, int64_t b);
+  bool difference_columns(int64_t a, int64_t b);
   void multiply_natural(int64_t a, int64_t b);
   void multiply_by_digit(int64_t a, int digit, int n_zeros);
   void divide_natural(int64_t a, int64_t b);
   void divide_step(int64_t current, int64_t b);
-  std::string tried(int64_t quotient, int64_t b) const;
+  bool try_digit(int64_t digit, int64_t current, int64_t b);
 
   std::string text_;
 };

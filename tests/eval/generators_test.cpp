@@ -72,11 +72,19 @@ TEST(Scratchpad, LooksAsDescribed) {
   // 26 is tried as 30, 24 as 20.
   work.divide(2392, 26);
   EXPECT_EQ(work.take(),
-            "2392/26: a239:7*26=140+42=182 239-182=57, wait, 8*26=160+48=208 239-208=31, wait, "
-            "9*26=180+54=234 239-234=5 b52:1*26=20+6=26 52-26=26, wait, 2*26=40+12=52 52-52=0 "
-            "=92");
-  work.divide(96, 24);
-  EXPECT_EQ(work.take(), "96/24: a96:4*24=80+16=96 96-96=0 =4");
+            "2392/26: a239:7*26=140+42=182 239-182: 92:07 38:15 21:00 =57, wait, "
+            "8*26=160+48=208 239-208: 98:01 30:03 22:00 =31, wait, "
+            "9*26=180+54=234 239-234: 94:05 33:00 22:00 =5 b52:1*26=20+6=26 52-26: 26:16 52:02 "
+            "=26, wait, 2*26=40+12=52 52-52: 22:00 55:00 =0 =92");
+  // A borrow is left: 87 is too much.
+  work.divide(783, 29);
+  EXPECT_EQ(work.take(),
+            "783/29: a78:2*29=40+18=58 78-58: 88:00 75:02 =20 b203:6*29=120+54=174 203-174: 34:19 "
+            "07:12 21:00 =29, wait, 7*29=140+63=203 203-203: 33:00 00:00 22:00 =0 =27");
+  work.divide(94, 47);
+  EXPECT_EQ(work.take(),
+            "94/47: a94:1*47=40+7=47 94-47: 47:17 94:04 =47, wait, 2*47=80+14=94 "
+            "94-94: 44:00 99:00 =0 =2");
 }
 
 // Every "x op y=z" of a thought holds, but for what "wait" takes back.
@@ -126,7 +134,10 @@ TEST(Countdown, ExpressionsAreRightAndMostPuzzlesAreSolved) {
     for (int i = 0; i < 300; ++i) {
       const Problem problem = make_countdown(random, n);
       EXPECT_TRUE(countdown_solvable(problem.numbers, problem.target));
-      if (problem.answer.empty()) continue;
+      if (problem.answer == kNoExpression) {
+        EXPECT_THAT(problem.thought, testing::EndsWith("\nnone"));
+        continue;
+      }
       ++solved[n];
       const auto expression = train::parse_expression(problem.answer);
       ASSERT_TRUE(expression) << problem.answer;
@@ -139,19 +150,19 @@ TEST(Countdown, ExpressionsAreRightAndMostPuzzlesAreSolved) {
       EXPECT_THAT(problem.thought, testing::EndsWith(" yes"));
     }
   }
-  EXPECT_GT(solved[3], 285);  // 98.7 % of 300 when measured
-  EXPECT_GT(solved[4], 220);  // 80 %
+  EXPECT_GT(solved[3], 285);  // of 3,000 97.6 % when measured
+  EXPECT_GT(solved[4], 250);  // 88.2 %
 }
 
 TEST(Countdown, LooksAsDescribed) {
   // The sum less the target is 2 * 6; 60/2 and 92/2 lead nowhere; 64 is 2 times the sum of no two.
-  EXPECT_EQ(work_out_countdown({15, 6, 65}, 74)->thought, "65 15 6\n65+15=80+6=86 86-74=12 6 yes");
-  EXPECT_EQ(work_out_countdown({2, 92, 60}, 64)->thought,
+  EXPECT_EQ(work_out_countdown({15, 6, 65}, 74).thought, "65 15 6\n65+15=80+6=86 86-74=12 6 yes");
+  EXPECT_EQ(work_out_countdown({2, 92, 60}, 64).thought,
             "92 60 2\n92+60=152+2=154 154-64=90 45 no 109 no\nwait\n"
             "60: 92 2: 92/46*184 60/30*120\n92/2=46: 64-60=4 64+60=124 no\n"
             "92*2=184: 64-60=4 64+60=124 no\n60/2=30: 92-64=28 64+92=156 no\n"
             "60*2=120: 92-64=28 64+92=156 no\n64: 92 60 2/32: 92+60=152 92-60=32 yes");
-  EXPECT_EQ(work_out_countdown({37, 10, 71, 42}, 21)->thought,
+  EXPECT_EQ(work_out_countdown({37, 10, 71, 42}, 21).thought,
             "71 42 37 10\n71+42=113+37=150+10=160 160-21=139 odd\nwait\n"
             "42: 71 37: 71 42 10: 71 42 37\n"
             "21: 71 42\\2: 71+37=108+10=118 118-2=116 58 no 60 no 37 10\n"
@@ -160,9 +171,16 @@ TEST(Countdown, LooksAsDescribed) {
 
 TEST(Countdown, WhatCannotBeSolvedIsNot) {
   EXPECT_FALSE(countdown_solvable({1, 1, 1}, 99));
-  EXPECT_FALSE(work_out_countdown({1, 1, 1}, 99));
+  EXPECT_EQ(work_out_countdown({1, 1, 1}, 99).expression, "");
+  EXPECT_EQ(work_out_countdown({1, 1, 1}, 99).thought,
+            "1 1 1\n1+1=2+1=3 low\nwait\n1: 1*1 1: 1*1 1*1\n1*1=1: 99-1=98 99+1=100 no\n"
+            "1*1=1: 99-1=98 99+1=100 no\n1*1=1: 99-1=98 99+1=100 no\n99: 1 1 1\nnone");
   EXPECT_TRUE(countdown_solvable({25, 7, 3}, 54));
-  EXPECT_EQ(work_out_countdown({25, 7, 3}, 54)->expression, "(25-7)*3");
+  EXPECT_EQ(work_out_countdown({25, 7, 3}, 54).expression, "(25-7)*3");
+  // Two pairs; nothing beside the target; a difference over the third number.
+  EXPECT_EQ(work_out_countdown({57, 75, 92, 97}, 90).expression, "(97-92)*(75-57)");
+  EXPECT_EQ(work_out_countdown({34, 71, 82, 82}, 34).expression, "34+71*(82-82)");
+  EXPECT_EQ(work_out_countdown({4, 10, 31, 58}, 20).expression, "(58+4)/31*10");
 }
 
 TEST(WordProblems, HeldOutStoriesShareNeitherWordsNorThings) {

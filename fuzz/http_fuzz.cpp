@@ -24,7 +24,7 @@ class NoModels final : public server::ModelLibrary {
     return std::vector<server::LibraryModel>();
   }
   Result<server::LibraryModel> find(std::string_view) const override { return none(); }
-  Result<std::string> resolve(std::string_view) const override { return none(); }
+  Result<std::string> resolve(std::string_view, const JobControl&) const override { return none(); }
   Status pull(std::string_view, const JobControl&) override { return none(); }
   Status remove(std::string_view) override { return none(); }
   Status copy(std::string_view, std::string_view) override { return none(); }

@@ -70,7 +70,8 @@ def compare(args, name, adapter):
         run("node", ROOT / "bench/lora/llama_logits.mjs", args.packages.resolve(),
             args.model.resolve(), f"{reckon}.tokens", llama, CHUNKS, *adapter)
         os.replace(f"{reckon}.tokens", f"{llama}.tokens")
-    run(sys.executable, ROOT / "tools/kl_reference.py", "compare", "--chunks", CHUNKS, llama, reckon)
+    run(sys.executable, ROOT / "tools/kl_reference.py", "compare", "--chunks", CHUNKS, llama,
+        reckon)
 
 
 def main():

@@ -6,10 +6,23 @@
 
 #include <array>
 #include <charconv>
+#include <iterator>
 #include <optional>
+#include <string_view>
 
 namespace reckon {
 namespace {
+
+// A zone named "psys" counts the packages once more, with the board around them.
+bool is_package(const std::string& folder) {
+  constexpr std::string_view kPrefix = "package";
+  const int fd = open((folder + "/name").c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  std::array<char, kPrefix.size()> text{};
+  const ssize_t n = pread(fd, text.data(), text.size(), 0);
+  close(fd);
+  return n == std::ssize(kPrefix) && std::string_view(text.data(), text.size()) == kPrefix;
+}
 
 std::optional<double> read_number(int fd) {
   std::array<char, 32> text{};
@@ -21,17 +34,18 @@ std::optional<double> read_number(int fd) {
   return static_cast<double>(value);
 }
 
-constexpr int kMaxPackages = 16;
+constexpr int kMaxZones = 16;
 
 }  // namespace
 
 EnergyMeter::EnergyMeter(const std::string& root) {
-  for (int i = 0; i < kMaxPackages; ++i) {
+  for (int i = 0; i < kMaxZones; ++i) {
     const std::string folder = root + "/intel-rapl:" + std::to_string(i);
     const int range = open((folder + "/max_energy_range_uj").c_str(), O_RDONLY | O_CLOEXEC);
     if (range < 0) break;
     const std::optional<double> range_uj = read_number(range);
     close(range);
+    if (!is_package(folder)) continue;
     const int fd = open((folder + "/energy_uj").c_str(), O_RDONLY | O_CLOEXEC);
     if (fd < 0) continue;
     if (range_uj && read_number(fd)) {

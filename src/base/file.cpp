@@ -1,6 +1,7 @@
 // POSIX files behind the interface of file.h.
 #include "base/file.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -11,7 +12,7 @@
 #include <charconv>
 #include <csignal>
 #include <cstring>
-#include <filesystem>
+#include <memory>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -65,8 +66,7 @@ int create_beside(const std::string& path, std::string& temporary_path) {
 
 // Whether name is that of a temporary file whose writer is gone. The process tells, and for one of
 // another container, whose number means nothing here, the lock.
-bool is_abandoned(const std::filesystem::path& file, std::string_view stem) {
-  const std::string name = file.filename().string();
+bool is_abandoned(const std::string& name, std::string_view stem) {
   const size_t mark = name.rfind(kTemporaryMark);
   if (!name.starts_with(stem) || mark == std::string::npos) return false;
   const char* last = name.data() + name.size();
@@ -75,7 +75,7 @@ bool is_abandoned(const std::filesystem::path& file, std::string_view stem) {
   if (parsed.ec != std::errc() || parsed.ptr == last || *parsed.ptr != '-' || pid <= 0)
     return false;
   if (::kill(pid, 0) == 0 || errno != ESRCH) return false;
-  const Descriptor fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW));
+  const Descriptor fd(::open(name.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW));
   return fd.get() >= 0 && ::flock(fd.get(), LOCK_EX | LOCK_NB) == 0;
 }
 
@@ -239,16 +239,19 @@ int64_t time_of_writing_ns(const struct stat& info) {
 }
 
 void remove_abandoned_writes(const std::string& path) {
-  namespace fs = std::filesystem;
-  const fs::path folder = fs::path(path).parent_path();
-  const std::string stem = fs::path(path).filename().string();
-  std::error_code error;
-  std::vector<fs::path> abandoned;
-  for (fs::directory_iterator at(folder.empty() ? "." : folder, error), end; !error && at != end;
-       at.increment(error)) {
-    if (is_abandoned(at->path(), stem)) abandoned.push_back(at->path());
+  const size_t begin = path.rfind('/') + 1;  // 0 without one
+  const std::string folder = path.substr(0, begin);
+  const std::unique_ptr<DIR, int (*)(DIR*)> entries(
+      ::opendir(folder.empty() ? "." : folder.c_str()), ::closedir);
+  if (entries == nullptr) return;
+  std::vector<std::string> abandoned;
+  const std::string stem = path.substr(begin);
+  while (const dirent* entry = ::readdir(entries.get())) {
+    if (std::string name = folder + entry->d_name; is_abandoned(name, folder + stem)) {
+      abandoned.push_back(std::move(name));
+    }
   }
-  for (const fs::path& file : abandoned) fs::remove(file, error);
+  for (const std::string& file : abandoned) ::unlink(file.c_str());
 }
 
 Result<AtomicFileWriter> AtomicFileWriter::create(const std::string& path) {

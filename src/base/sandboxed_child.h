@@ -1,7 +1,7 @@
 // A program run beside ours that may hang, crash, flood or try things: it gets one text and gives
-// one, in a process group of its own that ends with it, with limits on time, memory, files and
-// output, without our environment and open files, and without network. docs/decisions/0020 says
-// what that keeps off and what not.
+// one, in a session of its own that ends with it, with limits on time, memory, files and output,
+// without our environment and open files, and without network. docs/decisions/0020 says what that
+// keeps off and what not.
 #pragma once
 
 #include <sys/types.h>
@@ -25,7 +25,7 @@ struct ChildLimits {
 class SandboxedChild {
  public:
   // Starts the program, without arguments. Errors: kFailed when there is no process or pipe to be
-  // had, or the kernel can't keep it from the network.
+  // had. That it can't be shut in or run is told by poll().
   static Result<SandboxedChild> start(const std::string& program, std::string input,
                                       const ChildLimits& limits);
 
@@ -34,19 +34,21 @@ class SandboxedChild {
   ~SandboxedChild();  // ends it
 
   // Moves texts; waits for at most wait_ms for something to move. Its output when it has ended by
-  // itself with exit code 0; an error (kFailed) that says what it did otherwise. Not to be called
-  // again then.
+  // itself with exit code 0, late or not; an error (kFailed) that says what it did otherwise. Not
+  // to be called again then. Needs SIGCHLD not to be ignored.
   std::optional<Result<std::string>> poll(int wait_ms);
 
  private:
   SandboxedChild() = default;
   void feed();
   Status drain();
+  std::optional<Result<std::string>> ending();
   void kill_all() noexcept;
 
-  pid_t pid_ = -1;  // also its process group
-  int in_ = -1;     // to its standard input
-  int out_ = -1;    // from its standard output
+  pid_t pid_ = -1;    // also its session and process group
+  int in_ = -1;       // to its standard input
+  int out_ = -1;      // from its standard output
+  int failure_ = -1;  // what keeps it from starting
   std::string input_;
   size_t n_fed_ = 0;
   std::string output_;

@@ -120,6 +120,7 @@ class Chat {
     const auto parsed = std::from_chars(argument.data(), end, budget);
     if (argument == "off") {
       options_.think.budget.reset();
+      options_.think.effort.clear();
     } else if (parsed.ec == std::errc() && parsed.ptr == end && budget >= 0) {
       options_.think.budget = budget;
       options_.think.effort.clear();
@@ -128,8 +129,13 @@ class Chat {
           fmt::format("/budget: expected a number of tokens or off, found \"{}\"", argument)));
       return;
     }
-    note(options_.think.budget ? fmt::format("a thought may take {} tokens", *options_.think.budget)
-                               : "a thought may take as many tokens as it likes");
+    if (options_.think.budget) {
+      note(fmt::format("a thought may take {} tokens", *options_.think.budget));
+    } else if (!options_.think.effort.empty()) {
+      note(fmt::format("a thought may take what effort {} allows", options_.think.effort));
+    } else {
+      note("a thought may take as many tokens as it likes");
+    }
   }
 
   void retry() {

@@ -48,6 +48,9 @@ void install_signal_handlers() {
   // A closed pipe and a file that may not grow are errors of writing.
   ::sigaction(SIGPIPE, &action, nullptr);
   ::sigaction(SIGXFSZ, &action, nullptr);
+  // Who started the program may ignore it, and children's exit codes would be lost.
+  action.sa_handler = SIG_DFL;
+  ::sigaction(SIGCHLD, &action, nullptr);
 }
 
 PollsForInterrupts::PollsForInterrupts() {

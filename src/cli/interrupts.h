@@ -11,7 +11,8 @@ namespace reckon::cli {
 
 inline constexpr int kExitInterrupted = 130;
 
-// Called once, by main. Writes to closed pipes become errors instead of signals.
+// Called once, by main. Writes to closed pipes become errors instead of signals; children that end
+// can be waited for.
 void install_signal_handlers();
 
 // While one lives, the first Ctrl-C only makes interrupted() true: for jobs that ask now and then.

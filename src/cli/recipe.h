@@ -29,6 +29,7 @@ struct RecipeScale {
   int64_t samples_a_problem = 0;
   int64_t vocab_size = 0;
   int64_t cold_start_steps = 0;
+  int64_t longer_steps = 0;  // on more problems, after the cold start
   int64_t grpo_steps = 0;
   int64_t grpo_questions = 0;     // of a step
   int64_t grpo_group = 0;         // answers to each

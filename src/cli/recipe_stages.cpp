@@ -33,12 +33,14 @@ constexpr int64_t kSequences = 64;
 constexpr int64_t kContext = 1024;
 // Of a cold start; docs/recipe.md compares rates. What goes on from trained weights moves less.
 constexpr double kStartRate = 4e-3;
+constexpr double kLongerRate = 2e-3;
 
 // Steps until the optimizer's second moments can be trusted.
 constexpr int64_t kReinforcementWarmup = 10;
 
 // Seeds: every stage has its own, so that none repeats another's draws.
 constexpr uint64_t kTrainingSeed = 1;
+constexpr uint64_t kLongerSeed = 2;
 constexpr uint64_t kHeldOutSeed = 7;
 constexpr uint64_t kDevelopmentSeed = 8;
 constexpr uint64_t kSampledSeed = 9;
@@ -67,6 +69,7 @@ json::object settings_of(const RecipeScale& scale) {
           {"samples_a_problem", scale.samples_a_problem},
           {"vocabulary", scale.vocab_size},
           {"cold_start_steps", scale.cold_start_steps},
+          {"longer_steps", scale.longer_steps},
           {"second_steps", scale.second_steps},
           {"grpo_steps", scale.grpo_steps},
           {"grpo_questions", scale.grpo_questions},
@@ -127,6 +130,9 @@ class Recipe {
     RECKON_RETURN_IF_ERROR(problems(
         "train.jsonl",
         {.held_out = false, .count = scale_.n_training, .kinds = {}, .seed = kTrainingSeed}));
+    RECKON_RETURN_IF_ERROR(problems(
+        "longer.jsonl",
+        {.held_out = false, .count = scale_.n_training, .kinds = {}, .seed = kLongerSeed}));
     RECKON_RETURN_IF_ERROR(problems(
         "held_out.jsonl",
         {.held_out = true, .count = scale_.n_held_out, .kinds = {}, .seed = kHeldOutSeed}));
@@ -274,15 +280,17 @@ class Recipe {
     RECKON_RETURN_IF_ERROR(init("large.init.gguf", scale_.large));
     RECKON_RETURN_IF_ERROR(
         sft("cold_start", "large.init.gguf", {"train.jsonl"}, scale_.cold_start_steps, kStartRate));
-    RECKON_RETURN_IF_ERROR(grpo("grpo", "cold_start.gguf", scale_.grpo_steps));
+    RECKON_RETURN_IF_ERROR(
+        sft("longer", "cold_start.gguf", {"longer.jsonl"}, scale_.longer_steps, kLongerRate));
+    RECKON_RETURN_IF_ERROR(grpo("grpo", "longer.gguf", scale_.grpo_steps));
     RECKON_RETURN_IF_ERROR(right_answers("grpo", "right.jsonl"));
-    return sft("second", "grpo.gguf", {"right.jsonl", "train.jsonl"}, scale_.second_steps, 5e-4);
+    return sft("second", "grpo.gguf", {"right.jsonl", "longer.jsonl"}, scale_.second_steps, 5e-4);
   }
 
   Status make_small() {
     RECKON_RETURN_IF_ERROR(init("small.init.gguf", scale_.small));
     RECKON_RETURN_IF_ERROR(right_answers("second", "teacher.jsonl"));
-    RECKON_RETURN_IF_ERROR(sft("small_start", "small.init.gguf", {"train.jsonl"},
+    RECKON_RETURN_IF_ERROR(sft("small_start", "small.init.gguf", {"longer.jsonl"},
                                scale_.small_start_steps, kStartRate));
     RECKON_RETURN_IF_ERROR(grpo("small_grpo", "small_start.gguf", scale_.small_grpo_steps));
     return sft("small_distilled", "small_start.gguf", {"teacher.jsonl"}, scale_.distillation_steps,
@@ -306,8 +314,8 @@ class Recipe {
         "|---|---|---|---|---|---|---|\n";
     JsonLine rows;
     rows.begin_array();
-    for (const char* model :
-         {"cold_start", "grpo", "second", "small_start", "small_grpo", "small_distilled"}) {
+    for (const char* model : {"cold_start", "longer", "grpo", "second", "small_start", "small_grpo",
+                              "small_distilled"}) {
       for (const Mode& mode : kModes) {
         RECKON_ASSIGN(const LoadedEngine loaded, load(std::string(model) + ".q8_0.gguf"));
         RECKON_ASSIGN(const std::vector<eval::Score> scores,
@@ -370,6 +378,7 @@ const RecipeScale& full_scale() {
                                     .samples_a_problem = 4,
                                     .vocab_size = 2048,
                                     .cold_start_steps = 10500,
+                                    .longer_steps = 2000,
                                     .grpo_steps = 60,
                                     .grpo_questions = 16,
                                     .grpo_group = 16,
@@ -393,6 +402,7 @@ const RecipeScale& smoke_scale() {
                                     .samples_a_problem = 2,
                                     .vocab_size = 512,
                                     .cold_start_steps = 60,
+                                    .longer_steps = 10,
                                     .grpo_steps = 2,
                                     .grpo_questions = 2,
                                     .grpo_group = 4,

@@ -14,7 +14,8 @@ void add_early_stop_options(CLI::App& command, ThinkOptions& options) {
       .add_option(
           "--early-stop", options.early_stop,
           "End the thought when its answer stands: where it turns, a side branch answers at "
-          "once; it must be confident, or several in a row must have agreed")
+          "once; it must be confident (of models that can also answer straight away, the branch "
+          "before the first word), or several in a row must have agreed")
       ->type_name("RULE")
       ->check(CLI::IsMember({"off", "confident", "agreed", "either"}))
       ->capture_default_str();
@@ -48,7 +49,8 @@ void add_path_options(CLI::App& command, ThinkOptions& options) {
       ->capture_default_str();
   command
       .add_option("--window", options.paths.window,
-                  "So many paths run at once; the next begin when these have ended")
+                  "So many paths run at once; the next begin when these have ended. At least 2 for "
+                  "--vote-stop window")
       ->type_name("N")
       ->capture_default_str();
   command
@@ -109,8 +111,9 @@ void add_think_options(CLI::App& command, ThinkOptions& options) {
       ->type_name("N");
   add_early_stop_options(command, options);
   add_path_options(command, options);
-  command.add_flag("--explain", options.explain,
-                   "Tell why the thought ended, and how the vote went");
+  command.add_flag(
+      "--explain", options.explain,
+      "Tell why the thought ended, and how the vote went (ask --json tells it anyway)");
 }
 
 int64_t sequences_at_once(const ThinkOptions& options) {
@@ -130,6 +133,7 @@ Error in_options(Error error) {
       {"paths", "--paths"},
       {"paths.window", "--window"},
       {"paths.confidence", "--vote-confidence"},
+      {"verify", "--verify"},
       {"temperature", "--temp"},
       {"top_k", "--top-k"},
       {"top_p", "--top-p"},

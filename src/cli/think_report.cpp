@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <string_view>
 
 namespace reckon::cli {
@@ -27,6 +28,7 @@ void add_path(JsonLine& json, const PathReport& path) {
       .field("answer", path.answer)
       .field("thought_end", thought_end_name(path.end))
       .field("finished", path.finished)
+      .field("finish_reason", finish_reason_name(path.reason))
       .field("tokens", path.n_tokens)
       .field("probes", path.n_probes)
       .field("weight", path.weight);
@@ -36,11 +38,23 @@ void add_path(JsonLine& json, const PathReport& path) {
   json.end_object();
 }
 
+std::string_view vote_end_name(VoteEnd end) {
+  switch (end) {
+    case VoteEnd::kNone: return "none";
+    case VoteEnd::kPosterior: return "posterior";
+    case VoteEnd::kWindow: return "window";
+    case VoteEnd::kCertain: return "certain";
+  }
+  return "none";
+}
+
 void add_deliberation(JsonLine& json, const DeliberationReport& report) {
   json.key("deliberation")
       .begin_object()
       .field("chosen", report.chosen)
+      .field("paths_asked", report.n_asked)
       .field("decided_early", report.decided_early)
+      .field("vote_end", vote_end_name(report.vote_end))
       .field("posterior", report.posterior)
       .field("probe_confidence", report.probe_confidence)
       .field("agreeing_probes", report.n_agreeing);
@@ -59,16 +73,38 @@ void add_deliberation(JsonLine& json, const DeliberationReport& report) {
   json.end_array().end_object();
 }
 
+std::string counted(int64_t n, std::string_view one, std::string_view many) {
+  return fmt::format("{} {}", n, n == 1 ? one : many);
+}
+
+std::string vote_reason(const DeliberationReport& report) {
+  switch (report.vote_end) {
+    case VoteEnd::kNone: break;
+    case VoteEnd::kPosterior: return fmt::format("posterior {:.3f}", report.posterior);
+    case VoteEnd::kWindow: return "all answers of a window were the same";
+    case VoteEnd::kCertain: return "no other answer could catch up";
+  }
+  return {};
+}
+
+std::string_view fate_of_others(const DeliberationReport& report) {
+  const bool any_ended =
+      std::any_of(report.paths.begin(), report.paths.end(),
+                  [](const PathReport& path) { return path.reason == FinishReason::kCancelled; });
+  return any_ended ? "other paths were ended" : "no more paths were begun";
+}
+
 std::string reason(const Completion& completion) {
   const int64_t n = completion.usage.output.thinking;
   const auto after = [&](std::string_view what) {
-    return fmt::format("The thought ended after {} tokens: {}.\n", n, what);
+    return fmt::format("The thought ended after {}: {}.\n", counted(n, "token", "tokens"), what);
   };
   const DeliberationReport* report = completion.deliberation.get();
   switch (completion.thought_end) {
     case ThoughtEnd::kNone:
-      return n == 0 ? "There was no thought.\n"
-                    : fmt::format("The thought of {} tokens did not end.\n", n);
+      return n == 0
+                 ? "There was no thought.\n"
+                 : fmt::format("The thought of {} did not end.\n", counted(n, "token", "tokens"));
     case ThoughtEnd::kOwn: return after("the model closed it");
     case ThoughtEnd::kBudget: return n == 0 ? "No thought was allowed.\n" : after("its budget");
     case ThoughtEnd::kConfident:
@@ -78,17 +114,23 @@ std::string reason(const Completion& completion) {
       return after(fmt::format("{} side branches in a row gave the same answer",
                                report == nullptr ? 0 : report->n_agreeing));
     case ThoughtEnd::kVote:
-      return fmt::format("The vote was decided (posterior {:.3f}); other paths were ended.\n",
-                         report == nullptr ? 0 : report->posterior);
-    case ThoughtEnd::kVerified: return "An answer passed the verifier; other paths were ended.\n";
+      return report == nullptr ? ""
+                               : fmt::format("The vote was decided ({}); {}.\n",
+                                             vote_reason(*report), fate_of_others(*report));
+    case ThoughtEnd::kVerified:
+      return report == nullptr
+                 ? ""
+                 : fmt::format("An answer passed the verifier; {}.\n", fate_of_others(*report));
     case ThoughtEnd::kAsked: return after("the answer was asked for");
   }
   return {};
 }
 
-std::string_view verdict(const PathReport& path) {
-  if (!path.passed) return "";
-  return *path.passed ? ", passed" : ", not passed";
+std::string verdict(const PathReport& path) {
+  std::string text;
+  if (path.passed) text = *path.passed ? ", passed" : ", not passed";
+  if (path.score) text += fmt::format(", score {:.3f}", *path.score);
+  return text;
 }
 
 // An answer may have several lines.
@@ -102,17 +144,26 @@ std::string on_one_line(std::string_view answer) {
   return line;
 }
 
+std::string outcome(const PathReport& path) {
+  switch (path.reason) {
+    case FinishReason::kStop: return path.answer.empty() ? "no answer" : on_one_line(path.answer);
+    case FinishReason::kLength: return "broken off";
+    case FinishReason::kCancelled: return "ended";
+    case FinishReason::kError: return "failed";
+  }
+  return {};
+}
+
 std::string vote_lines(const DeliberationReport& report) {
   std::string text;
   for (const VoteCount& vote : report.votes) {
-    text += fmt::format("{:5.1f} %  {} of {} answers: {}\n", 100 * vote.share, vote.n_votes,
-                        report.n_votes(), on_one_line(vote.answer));
+    text += fmt::format("{:5.1f} %  {} of {}: {}\n", 100 * vote.share, vote.n_votes,
+                        counted(report.n_votes(), "answer", "answers"), on_one_line(vote.answer));
   }
   for (size_t i = 0; i < report.paths.size(); ++i) {
     const PathReport& path = report.paths[i];
-    const std::string answer = path.answer.empty() ? "no answer" : on_one_line(path.answer);
-    text += fmt::format("path {}: {} tokens, {}{}{}\n", i, path.n_tokens,
-                        path.finished ? answer : "ended", verdict(path),
+    text += fmt::format("path {}: {}, {}{}{}\n", i, counted(path.n_tokens, "token", "tokens"),
+                        outcome(path), verdict(path),
                         static_cast<int64_t>(i) == report.chosen ? ", told" : "");
   }
   return text;
@@ -128,8 +179,9 @@ void add_report(JsonLine& json, const Completion& completion, double load_ms) {
       .begin_object()
       .field("load_ms", load_ms)
       .field("prefill_ms", timings.prefill_ms)
-      .field("decode_ms", timings.decode_ms)
-      .field("total_ms", timings.total_ms())
+      .field("decode_ms", timings.decode_ms);
+  if (timings.verify_ms > 0) json.field("verify_ms", timings.verify_ms);
+  json.field("total_ms", timings.total_ms())
       .field("prefill_tok_s", timings.prefill_rate())
       .field("decode_tok_s", timings.decode_rate());
   if (completion.usage.joules) json.field("joules", *completion.usage.joules);
@@ -159,12 +211,13 @@ std::string explanation(const Completion& completion) {
   int64_t n_probes = 0;
   for (const PathReport& path : report.paths) n_probes += path.n_probes;
   if (n_probes > 0) {
-    text +=
-        fmt::format("{} side branches took {} tokens.\n", n_probes, completion.usage.probe_tokens);
+    text += fmt::format("{} took {}.\n", counted(n_probes, "side branch", "side branches"),
+                        counted(completion.usage.probe_tokens, "token", "tokens"));
   }
-  if (report.paths.size() == 1) {
+  if (report.n_asked == 1) {
     const PathReport& path = report.paths.front();
     if (path.passed) text += *path.passed ? "The answer passed.\n" : "The answer did not pass.\n";
+    if (path.score) text += fmt::format("The answer's score is {:.3f}.\n", *path.score);
   } else {
     text += vote_lines(report);
   }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,6 +35,12 @@ struct ThinkingCommandOptions {
 
 constexpr int64_t kComparedAtOnce = 64;
 
+// For a problem that has the machine for itself.
+struct AloneSeconds {
+  double one_path = 0;
+  double eight_paths = 0;
+};
+
 class Comparison {
  public:
   Comparison(const ThinkingCommandOptions& options, Engine& engine,
@@ -53,7 +60,8 @@ class Comparison {
   }
 
   const std::vector<eval::MethodScore>& scores() const { return scores_; }
-  double alone_seconds(bool paths) const { return paths ? alone_8_ : alone_1_; }
+  // Empty where none were to be measured.
+  const std::optional<AloneSeconds>& alone() const { return alone_; }
 
  private:
   Result<std::vector<eval::Outcome>> measure(const eval::ThinkingMethod& method,
@@ -84,18 +92,20 @@ class Comparison {
     return outcomes;
   }
 
-  // Seconds for a problem that has the machine for itself, with one path and with eight.
   Status measure_alone() {
     const auto n = std::min<ptrdiff_t>(options_.n_alone, std::ssize(tasks_));
     if (n < 1) return {};
     const std::vector<eval::Task> few(tasks_.begin(), tasks_.begin() + n);
+    AloneSeconds seconds;
     for (const int64_t n_paths : {1, 8}) {
       const PathOptions paths{.n = n_paths, .window = n_paths, .stop = PathOptions::Stop::kOff};
       const eval::ThinkingMethod method{"alone", fmt::format("{} paths alone", n_paths),
                                         [paths](Request& r) { r.paths = paths; }, n_paths};
       RECKON_RETURN_IF_ERROR(measure(method, few, n_paths, false));
-      (n_paths == 1 ? alone_1_ : alone_8_) = last_seconds_ / static_cast<double>(n);
+      (n_paths == 1 ? seconds.one_path : seconds.eight_paths) =
+          last_seconds_ / static_cast<double>(n);
     }
+    alone_ = seconds;
     return {};
   }
 
@@ -105,8 +115,7 @@ class Comparison {
   const PollsForInterrupts interrupts_;
   std::vector<eval::MethodScore> scores_;
   double last_seconds_ = 0;
-  double alone_1_ = 0;
-  double alone_8_ = 0;
+  std::optional<AloneSeconds> alone_;
 };
 
 std::string comparison_table(const Comparison& comparison) {
@@ -121,8 +130,11 @@ std::string comparison_table(const Comparison& comparison) {
         100 * interval.low, 100 * interval.high, score.mean_tokens, 100 * score.mean_tokens / full,
         score.seconds);
   }
-  return text + fmt::format("alone: {:.2f} s a problem with one path, {:.2f} s with 8\n",
-                            comparison.alone_seconds(false), comparison.alone_seconds(true));
+  if (const std::optional<AloneSeconds>& alone = comparison.alone()) {
+    text += fmt::format("alone: {:.2f} s a problem with one path, {:.2f} s with 8\n",
+                        alone->one_path, alone->eight_paths);
+  }
+  return text;
 }
 
 std::string comparison_json(const Comparison& comparison, const ThinkingCommandOptions& options) {
@@ -145,8 +157,10 @@ std::string comparison_json(const Comparison& comparison, const ThinkingCommandO
         .end_object();
   }
   json.end_array();
-  json.field("alone_seconds_1_path", comparison.alone_seconds(false))
-      .field("alone_seconds_8_paths", comparison.alone_seconds(true));
+  if (const std::optional<AloneSeconds>& alone = comparison.alone()) {
+    json.field("alone_seconds_1_path", alone->one_path)
+        .field("alone_seconds_8_paths", alone->eight_paths);
+  }
   return json.end_object().take();
 }
 

@@ -48,6 +48,10 @@ void Deliberation::poll(bool cancel, bool answer_now, int wait_ms) {
     }
     if (!decided_) verify(*member, wait_ms);
   }
+  if (waiting_since_) {
+    verify_ms_ += Milliseconds(std::chrono::steady_clock::now() - *waiting_since_).count();
+    waiting_since_.reset();
+  }
   if (request_.paths.n == 1) tell(*members_[0]);
   while (!decided_ && count_next()) {
   }
@@ -64,6 +68,7 @@ void Deliberation::poll(bool cancel, bool answer_now, int wait_ms) {
     finish();
   } else {
     tell_progress();
+    if (waits_for_verifier()) waiting_since_ = std::chrono::steady_clock::now();
   }
 }
 
@@ -76,13 +81,15 @@ void Deliberation::begin_window() {
   }
 }
 
-// Asks the verifier about a path that has ended, and takes its verdict.
+// Asks the verifier about a path that has ended, and takes its verdict. An answer that was broken
+// off is nothing to judge.
 void Deliberation::verify(Member& member, int wait_ms) {
   if (!member.path.finished() || member.verified) return;
   const std::string& text = member.path.answer();
   if (!member.verifier) {
     member.report.answer = voted_answer(text, request_.constraint != nullptr);
-    if (request_.verification.program.empty() || normalise_answer(member.report.answer).empty()) {
+    if (request_.verification.program.empty() || member.path.reason() != FinishReason::kStop ||
+        normalise_answer(member.report.answer).empty()) {
       member.verified = true;
       return;
     }
@@ -126,39 +133,42 @@ bool Deliberation::count_next() {
 void Deliberation::count(Member& member, int64_t index) {
   member.counted = true;
   ++n_counted_;
-  member.report.finished = true;
   PathReport& report = member.report;
+  report.finished = member.path.reason() == FinishReason::kStop;
   report.weight = request_.paths.weighted ? member.path.confidence() : 1.0;
   if (report.score) report.weight *= *report.score;
   // An answer that was broken off doesn't vote.
-  const bool whole = member.path.reason() == FinishReason::kStop;
-  if (whole && !normalise_answer(report.answer).empty()) {
+  if (report.finished && !normalise_answer(report.answer).empty()) {
     vote_.add(index, report.answer, report.weight);
   }
-  if (report.passed.value_or(false)) {
-    verified_ = index;
-    const bool last = index + 1 == request_.paths.n && n_counted_ == request_.paths.n;
-    return decide(last ? ThoughtEnd::kOwn : ThoughtEnd::kVerified);
-  }
-  // With a verifier an answer's pass ends the rest, nothing else.
   const PathOptions& options = request_.paths;
   const int64_t n_left = options.n - n_counted_;
+  if (report.passed.value_or(false)) {
+    verified_ = index;
+    return decide(n_left == 0 ? ThoughtEnd::kOwn : ThoughtEnd::kVerified);
+  }
+  // With a verifier an answer's pass ends the rest, nothing else.
   if (n_left == 0 || options.stop == PathOptions::Stop::kOff ||
       !request_.verification.program.empty()) {
     return;
   }
   const bool window_done = n_counted_ == std::ssize(members_);
-  const bool decided = options.stop == PathOptions::Stop::kPosterior
-                           ? options.confidence < 1 && vote_.posterior() >= options.confidence
-                           : window_done && window_agrees();
-  if (decided || vote_.certain(n_left, 1.0)) decide(ThoughtEnd::kVote);
+  if (options.stop == PathOptions::Stop::kPosterior && options.confidence < 1 &&
+      vote_.posterior() >= options.confidence) {
+    vote_end_ = VoteEnd::kPosterior;
+  } else if (options.stop == PathOptions::Stop::kWindow && window_done && window_agrees()) {
+    vote_end_ = VoteEnd::kWindow;
+  } else if (vote_.certain(n_left, 1.0)) {
+    vote_end_ = VoteEnd::kCertain;
+  }
+  if (vote_end_ != VoteEnd::kNone) decide(ThoughtEnd::kVote);
 }
 
 bool Deliberation::window_agrees() const {
   const std::string first = normalise_answer(members_[window_begin_]->report.answer);
   return !first.empty() && std::all_of(members_.begin() + static_cast<ptrdiff_t>(window_begin_),
                                        members_.end(), [&](const auto& member) {
-                                         return member->path.reason() == FinishReason::kStop &&
+                                         return member->report.finished &&
                                                 normalise_answer(member->report.answer) == first;
                                        });
 }
@@ -278,16 +288,19 @@ void Deliberation::finish() {
 
 DeliberationReport Deliberation::report() const {
   DeliberationReport report;
+  report.n_asked = request_.paths.n;
   report.chosen = choose();
   for (const auto& member : members_) {
-    PathReport path = member->report;
-    path.end = member->path.thought_end();
-    path.reason = member->path.reason();
-    path.output = member->path.counts();
-    if (!member->counted) {  // even if it had come to its end by then
-      path.end = *decided_;
-      path.answer.clear();
+    PathReport path;
+    if (member->counted) {
+      path = member->report;
+      path.end = member->path.thought_end();
+      path.reason = member->path.reason();
+    } else {  // even if it had come to its end by then
+      path.end = cancelled_ ? member->path.thought_end() : *decided_;
+      path.reason = FinishReason::kCancelled;
     }
+    path.output = member->path.counts();
     path.n_tokens = member->path.n_tokens();
     path.n_probes = member->path.n_probes();
     report.paths.push_back(std::move(path));
@@ -303,6 +316,7 @@ DeliberationReport Deliberation::report() const {
                             .share = total > 0 ? candidate.weight / total : 0});
   }
   report.decided_early = n_counted_ < request_.paths.n && !cancelled_;
+  report.vote_end = vote_end_;
   report.posterior = vote_.posterior();
   const Path& chosen = members_[static_cast<size_t>(report.chosen)]->path;
   report.probe_confidence = chosen.probe_confidence();
@@ -341,11 +355,14 @@ Usage Deliberation::usage(const DeliberationReport& report) const {
   return usage;
 }
 
-// From the first path's figures; everything behind its first token is decoding.
+// From the first path's figures; behind its first token everything is decoding but for the waiting
+// for verdicts.
 Timings Deliberation::timings() const {
   Timings timings = members_[0]->path.first_timings();
   const double total_ms = Milliseconds(std::chrono::steady_clock::now() - submitted_).count();
-  timings.decode_ms = std::max(0.0, total_ms - timings.wait_ms - timings.prefill_ms);
+  timings.verify_ms = verify_ms_;
+  timings.decode_ms =
+      std::max(0.0, total_ms - timings.wait_ms - timings.prefill_ms - timings.verify_ms);
   timings.decode_tokens = -1;
   for (const auto& member : members_) timings.decode_tokens += member->path.n_generated();
   timings.decode_tokens = std::max<int64_t>(timings.decode_tokens, 0);

@@ -70,12 +70,16 @@ class Deliberation {
   const Request request_;
   const EventSink sink_;
   const std::chrono::steady_clock::time_point submitted_;
+  // Since when nothing but a verdict is awaited, and how long that was so before.
+  std::optional<std::chrono::steady_clock::time_point> waiting_since_;
+  double verify_ms_ = 0;
   std::vector<std::unique_ptr<Member>> members_;  // those that have begun, by index
   size_t window_begin_ = 0;
   Vote vote_;
   int64_t n_counted_ = 0;
   std::optional<ThoughtEnd> decided_;  // the reason why no further answer counts
-  std::optional<int64_t> verified_;    // the path that passed
+  VoteEnd vote_end_ = VoteEnd::kNone;
+  std::optional<int64_t> verified_;  // the path that passed
   bool asked_ = false;
   bool cancelled_ = false;
   bool started_ = false;

@@ -389,7 +389,11 @@ void Engine::take_logits(Active& active, std::span<const float> logits, int64_t 
     SampledToken sampled = sample(active, row, allowed);
     if (active.tracker.below_minimum() &&
         (sampled.token == active.tracker.close_token() || ends_turn(sampled.token))) {
-      force(active, active.tracker.lengthening_tokens());
+      // Too early: it must go on, unless its budget has no room for that.
+      const std::vector<TokenId> more = active.tracker.lengthening_tokens();
+      if (more.empty()) active.thought_end = ThoughtEnd::kBudget;
+      force(active, more.empty() ? active.tracker.closing_tokens() : more);
+      close_thought_if_due(active);
       break;
     }
     if (closes_thought_instead(active, sampled.token)) break;

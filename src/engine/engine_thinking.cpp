@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <new>
+#include <system_error>
 #include <utility>
 
 #include "engine/engine.h"
@@ -64,6 +66,11 @@ Status check_paths(const PathOptions& paths) {
   if (paths.window < 1) {
     return usage_error(fmt::format("paths.window: expected at least 1, found {}", paths.window));
   }
+  if (paths.stop == PathOptions::Stop::kWindow && paths.window < 2) {
+    return usage_error(fmt::format(
+        "paths.window: expected at least 2 where a window that agrees decides, found {}",
+        paths.window));
+  }
   if (!(paths.confidence > 0.5 && paths.confidence <= 1)) {
     return usage_error(fmt::format(
         "paths.confidence: expected more than 0.5 and at most 1, found {}", paths.confidence));
@@ -73,9 +80,11 @@ Status check_paths(const PathOptions& paths) {
 
 Status check_verification(const Verification& verification) {
   if (verification.program.empty()) return {};
-  if (access(verification.program.c_str(), X_OK) != 0) {
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(verification.program, error) ||
+      access(verification.program.c_str(), X_OK) != 0) {
     return usage_error(
-        fmt::format("verify: expected a program that may be run, found {}", verification.program));
+        fmt::format("verify: expected a file that may be run, found {}", verification.program));
   }
   if (verification.time_ms < 1 || verification.memory_bytes < 1) {
     return usage_error(fmt::format("verify: expected limits above 0, found {} ms and {} bytes",

@@ -197,8 +197,12 @@ void Path::watch(const TokenEvent& token) {
 // first: tokens before the thought; place: tokens of the thought before the branch.
 void Path::add_probe(int64_t first, int64_t place) {
   if (place < request_.min_think_tokens) return;
+  if (place > 0 && style_.at_start && request_.early_stop.rule == EarlyStop::Rule::kConfident) {
+    return;  // it could decide nothing
+  }
   auto probe = std::make_unique<Probe>();
   probe->n_tokens = first + place;
+  probe->at_start = place == 0;
   probes_.push_back(std::move(probe));
   ++n_probes_;
 }
@@ -257,7 +261,8 @@ ThoughtEnd Path::verdict(const Probe& probe) {
   last_probe_answer_ = answer;
   const double mean = probe.logprob_sum / static_cast<double>(probe.n_answer_tokens);
   probe_confidence_ = exact_exp(mean);
-  const bool asks_confidence = early.rule != EarlyStop::Rule::kAgreed;
+  const bool asks_confidence =
+      early.rule != EarlyStop::Rule::kAgreed && (probe.at_start || !style_.at_start);
   const bool asks_agreement = early.rule != EarlyStop::Rule::kConfident;
   if (asks_confidence && probe_confidence_ >= early.confidence) return ThoughtEnd::kConfident;
   if (asks_agreement && n_agreeing_ >= early.agreeing) return ThoughtEnd::kAgreed;
@@ -296,7 +301,7 @@ void Path::drop_probes() {
 }
 
 int64_t Path::n_certain() const {
-  if (finished_) return n_released_;
+  if (finished_) return n_output_;
   int64_t n = n_output_;
   if (!stopped_at_ && !probes_.empty()) n = std::min(n, probes_.front()->n_tokens);
   if (!stopped_at_ && !main_.ended && !parts_.empty() && parts_.back() == Part::kThinking &&
@@ -312,7 +317,6 @@ void Path::release() {
   while (!held_.empty() && held_.front().n_tokens <= n_certain) {
     Output output = std::move(held_.front());
     held_.pop_front();
-    n_released_ = output.n_tokens;
     if (auto* token = std::get_if<TokenEvent>(&output.what)) {
       if (token->logprobs) {
         logprob_sum_ += token->logprobs->chosen;
@@ -332,7 +336,6 @@ void Path::finish(const Run& last) {
   reason_ = last.reason;
   error_ = last.error;
   stop_ = last.stop;
-  if (!stopped_at_) thought_end_ = main_.thought_end;
 }
 
 void Path::answer_now() {
@@ -344,7 +347,7 @@ void Path::end(ThoughtEnd why) {
   finished_ = true;
   ended_early_ = true;
   reason_ = FinishReason::kCancelled;
-  thought_end_ = why;
+  if (why != ThoughtEnd::kNone) thought_end_ = why;
   if (main_.pending()) engine_.cancel(main_.id);
   if (answer_run_.pending()) engine_.cancel(answer_run_.id);
   drop_probes();

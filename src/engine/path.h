@@ -30,8 +30,9 @@ class Path {
 
   // Takes in what the engine's step brought: submits, decides, lets go of what is decided.
   void poll();
-  // The thought is to end now (any path) or everything is (why: for the report).
+  // The thought is to end now.
   void answer_now();
+  // Everything is (why: for the report; kNone: cancelled). What was held back is let go.
   void end(ThoughtEnd why);
 
   // Its answer has come to an end, its own or end()'s.
@@ -54,8 +55,11 @@ class Path {
   const std::string& stop() const { return stop_; }      // FinishedEvent::stop
   const std::string& answer() const { return answer_; }  // all text of the answer
   bool ended_early() const { return ended_early_; }      // by end()
-  ThoughtEnd thought_end() const { return thought_end_; }
-  int64_t n_tokens() const { return n_released_; }
+  // Of a cancelled path, once it is idle(), that of its thought if that had ended by then.
+  ThoughtEnd thought_end() const {
+    return thought_end_ == ThoughtEnd::kNone ? main_.thought_end : thought_end_;
+  }
+  int64_t n_tokens() const { return n_output_; }
   // The geometric mean probability of the tokens that were sampled; needs request.paths.weighted.
   double confidence() const;
   PartCounts counts() const;
@@ -92,7 +96,8 @@ class Path {
   };
   struct Probe {
     Run run;
-    int64_t n_tokens = 0;  // of the path's output, before it
+    int64_t n_tokens = 0;   // of the path's output, before it
+    bool at_start = false;  // before the thought's first word
     std::string text;
     double logprob_sum = 0;
     int64_t n_answer_tokens = 0;
@@ -133,13 +138,12 @@ class Path {
   std::deque<Output> held_;
   std::vector<Output> released_;
   int64_t n_output_ = 0;  // tokens in held_ and before
-  int64_t n_released_ = 0;
   std::optional<PrefillEvent> prefill_;
 
   bool finished_ = false;
   bool ended_early_ = false;
   FinishReason reason_ = FinishReason::kStop;
-  ThoughtEnd thought_end_ = ThoughtEnd::kNone;
+  ThoughtEnd thought_end_ = ThoughtEnd::kNone;  // a branch's or end()'s
   std::string error_;
   std::string stop_;
   std::string answer_;

@@ -25,9 +25,10 @@ using RequestId = uint64_t;  // never 0
 struct EarlyStop {
   enum class Rule : uint8_t {
     kOff,
-    kConfident,  // the branch's tokens are likely enough (DEER, Yang et al. 2025)
+    kConfident,  // the branch's tokens are likely enough (DEER, Yang et al. 2025); in a style with
+                 // ProbeStyle::at_start only those of the branch before the first word
     kAgreed,     // several branches in a row gave the same answer (Dynasor, Fu et al. 2024)
-    kEither,
+    kEither,     // whichever comes first
   };
   Rule rule = Rule::kOff;
   double confidence = 0.95;       // the geometric mean of the answer's token probabilities
@@ -40,7 +41,8 @@ struct EarlyStop {
 // Several thoughts about one question and a vote over their final answers.
 struct PathOptions {
   int64_t n = 1;       // most paths
-  int64_t window = 4;  // so many are begun at once, the next when those have ended
+  int64_t window = 4;  // so many are begun at once, the next when those have ended; for kWindow two
+                       // at least, for one answer always agrees with itself
   enum class Stop : uint8_t {
     kOff,        // all paths run
     kPosterior,  // the leader beats the second at `confidence` (Aggarwal et al. 2023), or nobody
@@ -153,8 +155,10 @@ std::string_view thought_end_name(ThoughtEnd end);
 struct PathReport {
   std::string answer;  // as it was said; empty: none
   ThoughtEnd end = ThoughtEnd::kNone;
-  bool finished = false;  // it came to its own answer's end; it votes if it has an answer
-  FinishReason reason = FinishReason::kStop;  // kCancelled: ended before that
+  // Its answer came to its own end: it votes and is verified if it says anything. Broken off
+  // (FinishReason::kLength) it does neither.
+  bool finished = false;
+  FinishReason reason = FinishReason::kStop;  // kCancelled: ended before it counted
   PartCounts output;                          // of n_tokens
   int64_t n_tokens = 0;                       // generated and kept
   int64_t n_probes = 0;
@@ -173,13 +177,23 @@ struct VoteCount {
   double share = 0;   // weight / that of all votes
 };
 
+// What decided a vote before all paths had counted.
+enum class VoteEnd : uint8_t {
+  kNone,
+  kPosterior,  // PathOptions::confidence
+  kWindow,     // all answers of a window were the same
+  kCertain,    // nobody could catch up
+};
+
 // How a request that deliberates was decided.
 struct DeliberationReport {
+  int64_t n_asked = 1;            // paths that were asked for
   std::vector<PathReport> paths;  // those that began
   int64_t chosen = 0;             // the path whose thought and answer were told
   std::vector<VoteCount> votes;   // by weight, ties by the first path that gave the answer
   bool decided_early = false;     // before all paths that were asked for had ended
-  double posterior = 0;           // that the leader stays it, when sampling ended
+  VoteEnd vote_end = VoteEnd::kNone;
+  double posterior = 0;  // that the leader stays it, when sampling ended
   // Of the chosen path's last probes:
   double probe_confidence = 0;
   int64_t n_agreeing = 0;
@@ -195,11 +209,12 @@ struct DeliberationReport {
 struct Timings {
   double wait_ms = 0;          // from submission to the first step
   double prefill_ms = 0;       // from there to the first token
-  double decode_ms = 0;        // from there to the end
+  double decode_ms = 0;        // from there to the end, but for verify_ms
+  double verify_ms = 0;        // in which nothing but a verifier's verdict was awaited
   int64_t prefill_tokens = 0;  // computed in prefill_ms
   int64_t decode_tokens = 0;   // generated in decode_ms: all but the first
 
-  double total_ms() const { return wait_ms + prefill_ms + decode_ms; }
+  double total_ms() const { return wait_ms + prefill_ms + decode_ms + verify_ms; }
   // Tokens a second; 0 when nothing was measured.
   double prefill_rate() const { return rate(prefill_tokens, prefill_ms); }
   double decode_rate() const { return rate(decode_tokens, decode_ms); }

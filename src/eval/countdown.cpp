@@ -3,7 +3,8 @@
 // that sum to (S - t) / 2); a table of the products and quotients of two numbers, each with plus
 // and minus around it; then the target, and the target with one number added or taken away, as a
 // product or a quotient of what the others make; then as that of two pairs. What is left out are
-// the ways that need products of two large numbers.
+// the ways that need products of two large numbers. What is found is written out from the target
+// down: "54=42+12=14*3+12=(9+5)*3+12".
 #include "eval/countdown.h"
 
 #include <fmt/format.h>
@@ -25,40 +26,78 @@ constexpr int64_t kLargestFactor = 12;
 // A number, or an expression that stands for one.
 struct Term {
   int64_t value = 0;
-  std::string text;
-  bool is_sum = false;  // needs brackets beside * and /, and after a minus
+  // The value, then the expression with more and more of its parts written out: "42", "14*3",
+  // "(9+5)*3".
+  std::vector<std::string> forms;
+  bool is_sum = false;
 };
 
 using Terms = std::vector<Term>;
 
-std::string factor(const Term& term) { return term.is_sum ? "(" + term.text + ")" : term.text; }
+Term number_of(int64_t value) {
+  return {.value = value, .forms = {std::to_string(value)}, .is_sum = false};
+}
+
+// A term within an expression: what stands in front, and where brackets must be around its forms.
+struct Part {
+  std::string_view before;
+  const Term& term;
+  bool brackets;
+
+  std::string text(size_t form) const {
+    const bool bare = form == 0 || !brackets;
+    return fmt::format(fmt::runtime(bare ? "{}{}" : "{}({})"), before, term.forms[form]);
+  }
+};
+
+// Writes the parts out one after the other.
+Term made_of(int64_t value, const std::vector<Part>& parts, bool is_sum) {
+  Term made{.value = value, .forms = {std::to_string(value)}, .is_sum = is_sum};
+  std::vector<size_t> forms(parts.size(), 0);
+  const auto add = [&] {
+    std::string& text = made.forms.emplace_back();
+    for (size_t i = 0; i < parts.size(); ++i) text += parts[i].text(forms[i]);
+  };
+  add();
+  for (size_t i = 0; i < parts.size(); ++i) {
+    while (forms[i] + 1 < parts[i].term.forms.size()) {
+      ++forms[i];
+      add();
+    }
+  }
+  return made;
+}
 
 Term sum_of(const Terms& terms, const std::vector<bool>& minus) {
-  Term sum{.value = 0, .text = {}, .is_sum = true};
+  std::vector<Part> parts;
+  int64_t value = 0;
   for (const bool sign : {false, true}) {
     for (size_t i = 0; i < terms.size(); ++i) {
       if (minus[i] != sign) continue;
-      if (sign) {
-        sum.text += "-" + factor(terms[i]);
-      } else {
-        sum.text += (sum.text.empty() ? "" : "+") + terms[i].text;
-      }
-      sum.value += sign ? -terms[i].value : terms[i].value;
+      parts.push_back({.before = sign            ? "-"
+                                 : parts.empty() ? ""
+                                                 : "+",
+                       .term = terms[i],
+                       .brackets = sign && terms[i].is_sum});
+      value += sign ? -terms[i].value : terms[i].value;
     }
   }
-  return sum;
+  return made_of(value, parts, true);
 }
 
 Term product_of(const Term& a, const Term& b) {
-  return {.value = a.value * b.value, .text = factor(a) + "*" + factor(b), .is_sum = false};
+  return made_of(a.value * b.value,
+                 {{.before = "", .term = a, .brackets = a.is_sum},
+                  {.before = "*", .term = b, .brackets = b.is_sum}},
+                 false);
 }
 
 // b's own brackets: a quotient after / would be read from the left.
 Term quotient_of(const Term& a, const Term& b) {
-  const bool plain = b.text.find_first_of("*/+-") == std::string::npos;
-  return {.value = a.value / b.value,
-          .text = factor(a) + "/" + (plain ? b.text : "(" + b.text + ")"),
-          .is_sum = false};
+  return made_of(a.value / b.value,
+                 {{.before = "", .term = a, .brackets = a.is_sum},
+                  {.before = "/", .term = b, .brackets = true}},
+                 false);
 }
 
 Terms without(const Terms& terms, size_t i, size_t j) {
@@ -73,13 +112,13 @@ class Search {
  public:
   Search(const std::vector<int64_t>& numbers, int64_t target) : target_(target) {
     for (const int64_t number : numbers) {
-      numbers_.push_back({.value = number, .text = std::to_string(number), .is_sum = false});
+      numbers_.push_back(number_of(number));
     }
     std::ranges::stable_sort(numbers_, std::ranges::greater(), &Term::value);
   }
 
   CountdownWork run() {
-    for (const Term& number : numbers_) text_ += number.text + " ";
+    for (const Term& number : numbers_) text_ += fmt::format("{} ", number.value);
     text_.back() = '\n';
     plus_minus(numbers_, target_);
     if (!found_) {
@@ -97,7 +136,8 @@ class Search {
     }
     for (size_t i = 1; i < numbers_.size() && !found_ && numbers_.size() == 4; ++i) pairs(i);
     if (!found_) return {.thought = text_ + "\nnone", .expression = {}};
-    return {.thought = text_ + " yes", .expression = found_->text};
+    return {.thought = fmt::format("{} yes {}", text_, fmt::join(found_->forms, "=")),
+            .expression = found_->forms.back()};
   }
 
  private:

@@ -427,7 +427,10 @@ Problem make_comparison(Random& random) {
   const auto& wordings = kind < 4 ? larger : kind < 7 ? smaller : kind < 9 ? is_larger : is_smaller;
   problem.question = casual(random, fill(random.pick(wordings), {x, y}));
   problem.content = fmt::format("compare {} {}", std::min(a, b), std::max(a, b));
-  problem.thought = compare(a, b);
+  // Which one it is stands beside the sign that decides it; what was asked is far away.
+  const bool asks_larger = kind < 4 || (kind >= 7 && kind < 9);
+  problem.thought = fmt::format("{} {} {}", compare(a, b), asks_larger ? "larger" : "smaller",
+                                asks_larger == (a > b) ? "first" : "second");
   if (kind < 7) {
     problem.rule = "number";
     problem.answer = std::to_string(kind < 4 ? std::max(a, b) : std::min(a, b));

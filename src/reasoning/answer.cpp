@@ -28,6 +28,7 @@ constexpr size_t kMaxDigits = 18;  // 10^18 < 2^63
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+bool is_word_part(char c) { return is_digit(c) || is_letter(c); }
 
 std::string_view trim(std::string_view text) {
   const size_t begin = text.find_first_not_of(kBlank);
@@ -229,15 +230,19 @@ std::optional<std::string_view> unwrapped(std::string_view text) {
   return std::nullopt;
 }
 
+// A line break between digits stays one: the number on the next line is another.
 std::string collapse_blanks(std::string_view text) {
+  text = trim(text);
   std::string result;
-  for (const char c : trim(text)) {
-    const bool blank = kBlank.find(c) != std::string_view::npos;
-    if (!blank) {
-      result += c;
-    } else if (result.back() != ' ') {
-      result += ' ';
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = text.find_first_not_of(kBlank, at);
+    if (end == at) {
+      result += text[at++];
+      continue;
     }
+    const bool breaks = text.substr(at, end - at).find('\n') != std::string_view::npos;
+    result += breaks && is_digit(result.back()) && is_digit(text[end]) ? '\n' : ' ';
+    at = end;
   }
   return result;
 }
@@ -252,6 +257,16 @@ bool has_word(std::string_view text) {
     }
   }
   return !text.empty() && static_cast<unsigned char>(text.back()) >= 0x80;
+}
+
+// "( 1, 2 )" is "(1,2)", but "3 5" is not "35".
+std::string without_idle_blanks(std::string_view text) {
+  std::string result;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const bool parts = text[i] == ' ' && is_word_part(text[i - 1]) && is_word_part(text[i + 1]);
+    if (text[i] != ' ' || parts) result += text[i];
+  }
+  return result;
 }
 
 void drop_decoration(std::string& text) {
@@ -305,12 +320,13 @@ std::string spelling(const Rational& value) {
 }
 
 // Digits of a number without separators: "1,234" and "1 234" group by three, anything else doesn't.
+// What begins with a 0 is no group: "0,125" is a decimal in half of the world.
 std::optional<std::string> ungrouped(std::string_view text) {
   const size_t mark = text.find_first_of(", ");
   if (mark == std::string_view::npos) return std::string(text);
   const char separator = text[mark];
   const size_t point = std::min(text.find('.'), text.size());
-  if (mark == 0 || mark > 3 || point < mark) return std::nullopt;
+  if (mark == 0 || mark > 3 || point < mark || text[0] == '0') return std::nullopt;
   std::string digits(text.substr(0, mark));
   for (size_t at = mark; at < point; at += 4) {
     if (text[at] != separator || point - at < 4) return std::nullopt;
@@ -406,6 +422,28 @@ std::optional<Rational> quotient(std::string_view above, std::string_view below)
                  static_cast<__int128>(a->denominator) * b->numerator);
 }
 
+// a/b, and "w a/b" where a/b is less than one. A blank above the line never groups digits.
+std::optional<Rational> parse_slash(std::string_view above, std::string_view below) {
+  above = trim(above);
+  const bool minus = above.starts_with('-');
+  const std::string_view positive = minus ? trim(above.substr(1)) : above;
+  const size_t blank = positive.rfind(' ');
+  if (blank == std::string_view::npos) return quotient(above, below);
+  const std::string_view whole = positive.substr(0, blank);
+  const std::string_view part = positive.substr(blank + 1);
+  if (!std::all_of(whole.begin(), whole.end(), is_digit) || part.front() == '0' ||
+      !std::all_of(part.begin(), part.end(), is_digit)) {
+    return std::nullopt;
+  }
+  const std::optional<Rational> n = parse_rational(whole);
+  const std::optional<Rational> less = quotient(part, below);
+  if (!n || !less || less->numerator <= 0 || less->numerator >= less->denominator) {
+    return std::nullopt;
+  }
+  const __int128 sum = static_cast<__int128>(n->numerator) * less->denominator + less->numerator;
+  return reduced(minus ? -sum : sum, less->denominator);
+}
+
 // \frac{a}{b} or \frac ab, after its sign.
 std::optional<Rational> parse_frac(std::string_view text) {
   constexpr std::string_view kCommand = "\\frac";
@@ -435,7 +473,7 @@ std::optional<std::string> normalise_number(std::string_view text) {
   std::optional<Rational> value;
   const size_t slash = text.find('/');
   if (slash != std::string_view::npos) {
-    value = quotient(text.substr(0, slash), text.substr(slash + 1));
+    value = parse_slash(text.substr(0, slash), text.substr(slash + 1));
   } else {
     const bool minus = text.starts_with('-');
     value = parse_frac(minus ? trim(text.substr(1)) : text);
@@ -481,8 +519,7 @@ std::string normalise_answer(std::string_view answer) {
     text = trim(text.substr(equals + 1));
   }
   if (std::optional<std::string> number = normalise_number(text)) return *std::move(number);
-  if (!has_word(text)) std::erase(text, ' ');
-  return ascii_lower(text);
+  return ascii_lower(has_word(text) ? text : without_idle_blanks(text));
 }
 
 bool same_answer(std::string_view a, std::string_view b) {

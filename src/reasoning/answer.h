@@ -17,13 +17,14 @@ std::string extract_answer(std::string_view text);
 // the whole text.
 std::string voted_answer(std::string_view text, bool held);
 
-// The canonical form. A number (whole, decimal, with thousands separators, \frac{a}{b} or a/b,
-// 1.5e3, 2 \times 10^{5}) becomes a reduced fraction "n/d", or "n": 0.50, 1/2 and \frac{2}{4} are
-// one. Beyond 18 digits whole numbers and decimals still are; fractions then are text. Text loses
-// $…$, \text{}, emphasis, \left and \right, blanks that mean nothing, a full stop at its end, and
-// the case of ASCII letters. As usual in graders of MATH answers, currency signs, percent signs and
-// degrees count for nothing, and "x = 5" is "5". Longer than 4096 bytes: only blanks and case. A
-// JSON object or array keeps its texts as they are, and has its keys in order and no blanks.
+// The canonical form. A number (whole, decimal, with thousands separators, \frac{a}{b}, a/b or
+// "1 1/2", 1.5e3, 2 \times 10^{5}) becomes a reduced fraction "n/d", or "n": 0.50, 1/2 and
+// \frac{2}{4} are one. Beyond 18 digits whole numbers and decimals still are; fractions then are
+// text. Text loses $…$, \text{}, emphasis, \left and \right, a full stop at its end, the case of
+// ASCII letters and, unless it has words, the blanks beside its signs. As usual in graders of MATH
+// answers, currency signs, percent signs and degrees count for nothing, and "x = 5" is "5". Longer
+// than 4096 bytes: only blanks and case. A JSON object or array keeps its texts as they are, and
+// has its keys in order and no blanks.
 std::string normalise_answer(std::string_view answer);
 
 // Whether two stated results are the same and not empty.

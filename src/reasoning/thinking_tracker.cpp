@@ -134,6 +134,7 @@ bool ThinkingTracker::below_minimum() const {
 std::vector<TokenId> ThinkingTracker::lengthening_tokens() const {
   std::vector<TokenId> tokens;
   tokenizer_->encode(ends_with_newline_ ? "Wait" : "\nWait", SpecialTokens::kAsText, tokens);
+  if (options_.budget && *options_.budget - counts_.thinking < std::ssize(tokens)) tokens.clear();
   return tokens;
 }
 

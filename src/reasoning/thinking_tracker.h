@@ -86,9 +86,10 @@ class ThinkingTracker {
   static constexpr double kMaxCloseBias = 10;
   double close_bias() const;
   // Whether an end of the thought or of the turn that the model samples now comes too early:
-  // lengthening_tokens() are then pushed in its place, as forced.
+  // lengthening_tokens() are then pushed in its place, as forced, or else closing_tokens().
   bool below_minimum() const;
-  // "Wait" on a line of its own (Muennighoff et al. 2025, "s1: Simple test-time scaling").
+  // "Wait" on a line of its own (Muennighoff et al. 2025, "s1: Simple test-time scaling"). Empty
+  // where the budget has no room for it.
   std::vector<TokenId> lengthening_tokens() const;
   // Whether the thought is to be closed now: it has used its budget or the answer was asked for,
   // and the text stands on a character boundary.

@@ -42,21 +42,22 @@ std::optional<int64_t> TurnMarks::push(std::string_view bytes) {
   tail_ += bytes;
   ends_.push_back(tail_.size());
   ++n_tokens_;
+  // The earliest place that this token makes known, of those that keep their distance.
   std::optional<int64_t> place;
-  // The earliest place that this token makes known.
+  const auto consider = [&](int64_t n_before) {
+    if (n_before < std::max<int64_t>(1, last_place_ + min_gap_)) return;
+    place = std::min(place.value_or(n_before), n_before);
+  };
   for (const std::string& word : words_) {
     const size_t from = old_size < word.size() ? 0 : old_size - word.size() + 1;
     for (size_t at = tail_.find(word, from); at != std::string::npos;
          at = tail_.find(word, at + 1)) {
-      if (at > 0 && is_letter(tail_[at - 1])) continue;
-      const int64_t before = tokens_before(at);
-      if (!place || before < *place) place = before;
-      break;
+      if (at == 0 || !is_letter(tail_[at - 1])) consider(tokens_before(at));
     }
   }
   for (const std::string& mark : breaks_) {
     const size_t from = old_size < mark.size() ? 0 : old_size - mark.size() + 1;
-    if (tail_.find(mark, from) != std::string::npos && !place) place = n_tokens_;
+    if (tail_.find(mark, from) != std::string::npos) consider(n_tokens_);
   }
   // Whole tokens leave at the front, as soon as no mark can begin in them.
   size_t n_gone = 0;
@@ -67,7 +68,8 @@ std::optional<int64_t> TurnMarks::push(std::string_view bytes) {
     ends_.erase(ends_.begin(), ends_.begin() + static_cast<ptrdiff_t>(n_gone));
     for (size_t& end : ends_) end -= cut;
   }
-  return place ? accept(*place) : std::nullopt;
+  if (place) last_place_ = *place;
+  return place;
 }
 
 int64_t TurnMarks::n_decided() const {
@@ -82,12 +84,6 @@ int64_t TurnMarks::n_decided() const {
 int64_t TurnMarks::tokens_before(size_t byte) const {
   const auto after = std::upper_bound(ends_.begin(), ends_.end(), byte);
   return n_tokens_ - (ends_.end() - after);
-}
-
-std::optional<int64_t> TurnMarks::accept(int64_t n_tokens) {
-  if (n_tokens < last_place_ + min_gap_ || n_tokens < 1) return std::nullopt;
-  last_place_ = n_tokens;
-  return n_tokens;
 }
 
 }  // namespace reckon

@@ -17,7 +17,9 @@ struct ProbeStyle {
   // What the branch says before the model answers; if it ends in an open brace, the answer ends
   // where that is closed, else with the model's turn or at a line's end.
   std::string lead;
-  // A branch before the first word too: for models that can also answer straight away.
+  // A branch before the first word too: for models that can also answer straight away. They are
+  // just as sure of every result on the way, which they then copy: elsewhere confidence says
+  // nothing.
   bool at_start = false;
 };
 
@@ -44,7 +46,6 @@ class TurnMarks {
 
  private:
   int64_t tokens_before(size_t byte) const;
-  std::optional<int64_t> accept(int64_t n_tokens);
 
   std::vector<std::string> breaks_;
   std::vector<std::string> words_;

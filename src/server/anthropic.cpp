@@ -181,7 +181,7 @@ class MessageReply final : public AnswerWriter {
     for (json::value& call : calls_) content.push_back(std::move(call));
     reply_json(call_, message_object(head_, std::move(content), &end_, usage_object(totals.usage)));
   }
-  void fail(const ApiError& error) override { reply_error(call_, error); }
+  void fail(const ApiError& error) override { send_error(call_, error); }
 
  private:
   const Call call_;
@@ -296,12 +296,7 @@ void read_tools(Fields& fields, GenerateSpec& spec) {
   }
   if (type == "any") spec.must_call = true;
   if (type == "tool") choose_tool(fields, "tool_choice.name", only, spec);
-  // A call that has to be made is one, by its grammar.
-  if (f.boolean("disable_parallel_tool_use").value_or(false) && !spec.tools.empty() &&
-      !spec.must_call) {
-    fields.fail("tool_choice.disable_parallel_tool_use",
-                "expected false: a model may make several calls");
-  }
+  spec.one_call = f.boolean("disable_parallel_tool_use").value_or(false);
   fields.take_error(f);
 }
 
@@ -366,7 +361,7 @@ bool read_prompt(Fields& fields, GenerateSpec& spec) {
 }
 
 void messages(ApiContext& context, Call call) {
-  ApiResult<json::object> body = parse_body(call.request->body);
+  ApiResult<json::object> body = parse_body(*call.request);
   if (!body.ok()) return reply_error(call, body.error());
   Fields fields(*body);
   GenerateSpec spec;
@@ -392,7 +387,7 @@ void messages(ApiContext& context, Call call) {
 }
 
 void count_tokens(ApiContext& context, Call call) {
-  ApiResult<json::object> body = parse_body(call.request->body);
+  ApiResult<json::object> body = parse_body(*call.request);
   if (!body.ok()) return reply_error(call, body.error());
   Fields fields(*body);
   auto spec = std::make_shared<GenerateSpec>();

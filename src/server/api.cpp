@@ -6,21 +6,16 @@
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <boost/json/serialize.hpp>
-#include <chrono>
 #include <new>
 #include <utility>
+
+#include "server/times.h"
 
 namespace reckon::server {
 
 namespace json = boost::json;
 
 constexpr int kMaxPulls = 4;
-
-int64_t seconds_since_1970() {
-  return std::chrono::duration_cast<std::chrono::seconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
 
 std::string quoted(std::string_view text) {
   return json::serialize(json::string_view(text.data(), text.size()));
@@ -90,7 +85,27 @@ json::object error_object(ErrorStyle style, const ApiError& error) {
             {"code", text_or_null(error.code)}}}};
 }
 
+void log_refusal(const Call& call, const ApiError& error) {
+  if (call.log == nullptr || !*call.log) return;
+  json::object line{{"time", utc_now()},
+                    {"event", "refused"},
+                    {"peer", call.request->peer},
+                    {"method", call.request->method},
+                    {"status", error.status}};
+  if (call.key != nullptr) line["key"] = call.key->name;
+  // What is said of a field quotes what stood in it: of a bad request the log knows no more than
+  // which field it was.
+  if (error.status != 400) line["reason"] = error.message;
+  if (!error.param.empty()) line["field"] = error.param;
+  (*call.log)(json::serialize(line));
+}
+
 void reply_error(const Call& call, const ApiError& error) {
+  log_refusal(call, error);
+  send_error(call, error);
+}
+
+void send_error(const Call& call, const ApiError& error) {
   Headers headers = reply_headers(call, "application/json");
   if (error.retry_after_s > 0) {
     headers.emplace_back("Retry-After", std::to_string(error.retry_after_s));
@@ -116,9 +131,12 @@ void on_worker(ApiContext& context, const Call& call, std::function<void()> job)
 ApiResult<std::vector<LibraryModel>> usable_models(ApiContext& context, const Call& call) {
   Result<std::vector<LibraryModel>> models = context.library->list();
   if (!models.ok()) return from_error(models.error());
-  std::erase_if(*models, [&](const LibraryModel& model) {
-    return call.key != nullptr && !call.key->may_use(model.name);
-  });
+  if (call.key != nullptr && !call.key->models.empty()) {
+    const std::vector<std::string> names = call.key->model_names(*context.library);
+    std::erase_if(*models, [&](const LibraryModel& model) {
+      return std::find(names.begin(), names.end(), model.name) == names.end();
+    });
+  }
   std::stable_partition(models->begin(), models->end(), [&](const LibraryModel& model) {
     return model.name == context.default_model;
   });
@@ -137,7 +155,7 @@ ApiResult<LibraryModel> find_model(ApiContext& context, const Call& call, const 
                     .param = "model",
                     .code = "model_not_found"};
   }
-  if (call.key != nullptr && !call.key->may_use(model->name)) {
+  if (call.key != nullptr && !call.key->may_use(*context.library, wanted, model->name)) {
     return ApiError{.status = 403,
                     .message = "model: this key may not use " + model->name,
                     .param = "model",
@@ -161,12 +179,19 @@ void with_model(ApiContext& context, const Call& call, const std::string& name,
   }
   auto lease = std::make_shared<HostLease>(std::move(*acquired));
   (*lease)->when_loaded([&context, call, lease, ready = std::move(ready)](const Status& status) {
+    if (!status.ok() && context.stopping) {
+      reply_error(call,
+                  {.status = 503, .message = "the server is shutting down", .code = "shutdown"});
+      return;
+    }
     if (!status.ok()) {
-      reply_error(call, {.status = 503,
+      // A file that is no good stays so; memory may be free by and by.
+      const bool is_bad = status.error().kind == ErrorKind::kBadFile;
+      reply_error(call, {.status = is_bad ? 500 : 503,
                          .message = status.error().message,
                          .param = "model",
                          .code = "model_not_loaded",
-                         .retry_after_s = 30});
+                         .retry_after_s = is_bad ? 0 : 30});
       return;
     }
     on_worker(context, call, [lease, ready] { ready(lease); });
@@ -194,12 +219,13 @@ void start_answer(ApiContext& context, const Call& call, GenerateSpec spec, Answ
                                        .api = plan.api,
                                        .key = call.key,
                                        .parse_tools = plan.parse_tools,
+                                       .one_call = spec.one_call,
                                        .n_choices = requests->size(),
                                        .n_choices_per_prompt = static_cast<size_t>(spec.n),
                                        .n_paths = static_cast<size_t>(spec.paths.n)},
                    make_writer(engine));
                generation->client = call.client();
-               generation->requests = std::move(*requests);
+               generation->take(std::move(*requests));
                context.running.add(plan.id, generation);
                const ApiResult<bool> queued = host.enqueue(generation);
                if (!queued.ok()) {

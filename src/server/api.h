@@ -49,12 +49,13 @@ struct ApiContext {
 
 // One request on its way to one reply.
 struct Call {
-  std::shared_ptr<const HttpRequest> request;
+  std::shared_ptr<HttpRequest> request;
   std::shared_ptr<Exchange> exchange;
   const ApiKey* key = nullptr;
   std::string cors_origin = {};
   ErrorStyle style = ErrorStyle::kOpenAi;
   std::string rest = {};  // of a path that a route's ends before
+  const std::function<void(const std::string&)>* log = nullptr;  // the context's
 
   // Who takes turns with whom: the key, or the address.
   std::string client() const;
@@ -77,7 +78,10 @@ class PullSlot {
 // Headers of every reply, and what else is given.
 Headers reply_headers(const Call& call, std::string_view content_type);
 void reply_json(const Call& call, const boost::json::value& value, int status = 200);
+// Logs what isn't answered; send_error is for answers, which have a line of their own.
 void reply_error(const Call& call, const ApiError& error);
+void send_error(const Call& call, const ApiError& error);
+void log_refusal(const Call& call, const ApiError& error);
 // The error as this API spells it.
 boost::json::object error_object(ErrorStyle style, const ApiError& error);
 
@@ -118,7 +122,6 @@ std::span<const Route> ollama_routes();
 std::span<const Route> anthropic_routes();
 std::span<const Route> native_routes();
 
-int64_t seconds_since_1970();
 // text as a JSON string.
 std::string quoted(std::string_view text);
 

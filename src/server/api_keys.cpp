@@ -79,8 +79,22 @@ std::string random_id(std::string_view prefix) {
   return fmt::format("{}{:016x}{:016x}", prefix, random_u64(), random_u64());
 }
 
-bool ApiKey::may_use(std::string_view model) const {
-  return models.empty() || std::find(models.begin(), models.end(), model) != models.end();
+bool ApiKey::may_use(const ModelLibrary& library, std::string_view asked,
+                     std::string_view model) const {
+  const auto contains = [](const std::vector<std::string>& names, std::string_view wanted) {
+    return std::find(names.begin(), names.end(), wanted) != names.end();
+  };
+  return models.empty() || contains(models, asked) || contains(models, model) ||
+         contains(model_names(library), model);
+}
+
+std::vector<std::string> ApiKey::model_names(const ModelLibrary& library) const {
+  std::vector<std::string> names = models;
+  for (const std::string& listed : models) {
+    const Result<LibraryModel> model = library.find(listed);
+    if (model.ok()) names.push_back(model->name);
+  }
+  return names;
 }
 
 Result<std::shared_ptr<ApiKeys>> ApiKeys::load(const std::string& path) {

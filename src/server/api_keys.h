@@ -13,6 +13,7 @@
 
 #include "base/result.h"
 #include "server/api_error.h"
+#include "server/library.h"
 
 namespace reckon::server {
 
@@ -24,7 +25,11 @@ struct ApiKey {
   std::vector<std::string> models;           // empty: all
   uint64_t cache_salt = 0;                   // of this process, random: see Request::cache_salt
 
-  bool may_use(std::string_view model) const;
+  // Whether it may use the model that a client asks for by one name and the library has under
+  // another: one of the two is listed, or what the library finds under a listed name.
+  bool may_use(const ModelLibrary& library, std::string_view asked, std::string_view model) const;
+  // The listed names, and those that the library has these models under.
+  std::vector<std::string> model_names(const ModelLibrary& library) const;
 };
 
 class ApiKeys {

@@ -428,7 +428,9 @@ void ConnectionImpl::dispatch() {
   }
   request->body = std::move(message.body());
   request->peer = peer_;
-  count_body(0);
+  request->counted = {nullptr, [shared = shared_, n = std::exchange(counted_body_, 0)](void*) {
+                        shared->bodies_bytes -= n;
+                      }};
 
   channel_ = std::make_shared<Channel>();
   channel_->connection = shared_from_this();
@@ -444,15 +446,8 @@ void ConnectionImpl::dispatch() {
 // The reply to what can't become a request; nothing more is understood on this connection.
 void ConnectionImpl::refuse(int status, std::string_view message) {
   count_body(0);
-  std::string escaped;
-  for (const char c : message) {
-    if (c == '"' || c == '\\') escaped += '\\';
-    if (static_cast<unsigned char>(c) >= 0x20) escaped += c;
-  }
-  const std::string body = fmt::format(
-      "{{\"error\":{{\"message\":\"{}\",\"type\":\"invalid_request_error\","
-      "\"param\":null,\"code\":null}}}}",
-      escaped);
+  const std::string target(parser_->get().target());  // empty where it didn't come that far
+  const std::string body = shared_->error_body(target.substr(0, target.find('?')), status, message);
   buffer_.consume(buffer_.size());
   channel_ = std::make_shared<Channel>();
   channel_->connection = shared_from_this();

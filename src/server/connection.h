@@ -2,10 +2,13 @@
 // exchange writes the reply. All of it runs on the HTTP thread but the exchange's own calls.
 #pragma once
 
+#include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <cstddef>
+#include <functional>
 #include <memory>
+#include <utility>
 
 #include "server/http.h"
 
@@ -25,10 +28,18 @@ struct HttpLimits {
 
 // What all connections of a server share; used on the HTTP thread.
 struct HttpShared {
+  HttpShared(boost::asio::io_context& its_io, const HttpLimits& its_limits, HttpHandler its_handler,
+             HttpErrorBody its_error_body)
+      : io(its_io),
+        limits(its_limits),
+        handler(std::move(its_handler)),
+        error_body(std::move(its_error_body)) {}
+
   boost::asio::io_context& io;
-  HttpLimits limits;
-  HttpHandler handler;
-  size_t bodies_bytes = 0;
+  const HttpLimits limits;
+  const HttpHandler handler;
+  const HttpErrorBody error_body;
+  std::atomic<size_t> bodies_bytes{0};  // those being read, and those read and not yet parsed
   bool stopping = false;
 };
 

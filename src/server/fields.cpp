@@ -149,8 +149,10 @@ const json::array* Fields::array(std::string_view name) {
   return nullptr;
 }
 
-ApiResult<json::object> parse_body(std::string_view body) {
-  Result<json::value> value = parse_json(body, "body", kMaxDepth);
+ApiResult<json::object> parse_body(HttpRequest& request) {
+  Result<json::value> value = parse_json(request.body, "body", kMaxDepth);
+  request.body = {};
+  request.counted.reset();
   if (!value.ok()) return ApiError{.status = 400, .message = value.error().message};
   if (json::object* object = value->if_object()) return std::move(*object);
   return ApiError{.status = 400,

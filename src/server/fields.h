@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "server/api_error.h"
+#include "server/http.h"
 
 namespace reckon::server {
 
@@ -53,8 +54,8 @@ class Fields {
   std::optional<ApiError> error_;
 };
 
-// The body as an object. Errors: 400.
-ApiResult<boost::json::object> parse_body(std::string_view body);
+// The body as an object; the text is let go of. Errors: 400.
+ApiResult<boost::json::object> parse_body(HttpRequest& request);
 
 // "a string", "null", "3": what was found, for messages.
 std::string found(const boost::json::value& value);

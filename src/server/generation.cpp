@@ -9,6 +9,8 @@
 #include <utility>
 
 #include "engine/conversation.h"
+#include "reasoning/thinking_tracker.h"
+#include "server/times.h"
 
 namespace reckon::server {
 namespace {
@@ -50,14 +52,19 @@ Generation::Generation(AnswerServices& services, HostLease host, Options options
                   : tool_format(host_->engine().chat_template()->name())),
       writer_(std::move(writer)) {}
 
+void Generation::take(std::vector<Request> taken) {
+  requests = std::move(taken);
+  if (!services_.log_content) return;
+  for (size_t i = 0; i < requests.size(); i += options_.n_choices_per_prompt) {
+    logged_prompts_.emplace_back(spelt(requests[i].prompt, host_->engine().shared_tokenizer()));
+  }
+}
+
 void Generation::on_queued() {
-  ++services_.metrics.answers_started;
+  services_.metrics.answers_started += std::ssize(requests);
   int64_t n_prompt_tokens = 0;
   for (size_t i = 0; i < requests.size(); i += options_.n_choices_per_prompt) {
     n_prompt_tokens += std::ssize(requests[i].prompt);
-    if (services_.log_content) {
-      logged_prompts_.emplace_back(spelt(requests[i].prompt, host_->engine().shared_tokenizer()));
-    }
   }
   writer_->begin(n_prompt_tokens);
 }
@@ -76,7 +83,12 @@ void Generation::on_event(size_t choice, const Event& event) {
   } else if (const auto* token = std::get_if<TokenEvent>(&event)) {
     if (token->logprobs) choices_[choice].drawn.push_back({token->token, *token->logprobs});
   } else if (const auto* finished = std::get_if<FinishedEvent>(&event)) {
-    finish(choice, *finished);
+    FinishedEvent ended = *finished;
+    const bool is_whole = options_.one_call && choices_[choice].called;
+    if (is_whole && ended.reason == FinishReason::kCancelled && !stopped_) {
+      ended.reason = FinishReason::kStop;
+    }
+    finish(choice, ended);
   }
 }
 
@@ -107,9 +119,16 @@ void Generation::send_text(size_t choice, Part part, std::string_view text) {
 
 void Generation::send_tool_events(size_t choice, std::vector<ToolEvent> events) {
   for (const ToolEvent& event : events) {
+    // What is written behind the one call that is wanted counts for nothing.
+    if (options_.one_call && choices_[choice].called) return;
     if (const auto* call = std::get_if<ToolCall>(&event)) {
       choices_[choice].drawn.clear();  // they spelt the call
+      choices_[choice].called = true;
       writer_->tool_call(choice, *call);
+      // Other answers of the request go on to their own ends.
+      if (options_.one_call && options_.n_choices * options_.n_paths == 1) {
+        host_->cancel(shared_from_this());
+      }
     } else if (const auto& text = std::get<std::string>(event); !text.empty()) {
       writer_->text(choice, Part::kAnswer, text, std::exchange(choices_[choice].drawn, {}));
     }
@@ -152,7 +171,6 @@ void Generation::finish(size_t choice, const FinishedEvent& event) {
     if (options_.parse_tools) choices_[i].tools.finish(events);
     send_tool_events(i, std::move(events));
   }
-  services_.metrics.count(event.reason, answer, event.timings);
   if (event.reason == FinishReason::kError) error_ = event.error;
   cancelled_ = cancelled_ || event.reason == FinishReason::kCancelled;
   for (size_t i = 0; i < n_begun; ++i) {
@@ -163,6 +181,8 @@ void Generation::finish(size_t choice, const FinishedEvent& event) {
 
   // Several answers to one prompt count its tokens once.
   const bool new_prompt = choice % options_.n_choices_per_prompt == 0;
+  if (!new_prompt) answer.prompt_tokens = answer.cached_tokens = 0;
+  services_.metrics.count(event.reason, answer, event.timings);
   Usage& usage = totals_.usage;
   if (new_prompt) {
     usage.prompt_tokens += answer.prompt_tokens;
@@ -175,6 +195,9 @@ void Generation::finish(size_t choice, const FinishedEvent& event) {
   usage.output.answer += answer.output.answer;
   usage.output.scaffold += answer.output.scaffold;
   usage.probe_tokens += answer.probe_tokens;
+  usage.computed_tokens += answer.computed_tokens;
+  usage.discarded_tokens += answer.discarded_tokens;
+  if (answer.joules) usage.joules = usage.joules.value_or(0) + *answer.joules;
   if (answer.saved_tokens) {
     usage.saved_tokens = usage.saved_tokens.value_or(0) + *answer.saved_tokens;
   }
@@ -207,7 +230,8 @@ void Generation::stop() {
 
 void Generation::on_refused(const ApiError& error) {
   services_.running.remove(options_.id);
-  ++services_.metrics.answers_cancelled;
+  services_.metrics.answers_cancelled += std::ssize(requests);
+  if (error.status == 429) ++services_.metrics.refused_limit;
   log("refused", totals_);
   if (stopped_) {
     for (size_t i = 0; i < options_.n_choices * options_.n_paths; ++i) {
@@ -223,6 +247,7 @@ void Generation::on_refused(const ApiError& error) {
 void Generation::log(std::string_view outcome, const AnswerTotals& totals) const {
   if (!services_.log) return;
   boost::json::object line;
+  line["time"] = utc_now();
   line["event"] = "answer";
   line["id"] = options_.id;
   line["api"] = options_.api;
@@ -344,6 +369,12 @@ Result<std::shared_ptr<const Grammar>> constraint_of(const GenerateSpec& spec, c
 // Models that don't think have nothing to limit: a client may say how much all the same.
 void set_thinking(const GenerateSpec& spec, const Engine& engine, Request& request) {
   if (spec.effort) apply_effort(*spec.effort, engine.context_length(), request);
+  if (spec.effort == Effort::kNone && request.max_tokens) {
+    // What closes the thought is none of the tokens that the answer may have.
+    *request.max_tokens +=
+        std::ssize(thought_closing(engine.tokenizer(), engine.chat_template()->think_marks(), true,
+                                   request.closing_sentence));
+  }
   if (spec.think_budget) {
     request.think_budget =
         std::min(*spec.think_budget, request.think_budget.value_or(*spec.think_budget));
@@ -356,10 +387,6 @@ void set_thinking(const GenerateSpec& spec, const Engine& engine, Request& reque
 
 ApiResult<std::vector<Request>> build_requests(const GenerateSpec& spec, const Engine& engine,
                                                uint64_t cache_salt, GrammarCache& grammars) {
-  if (spec.context_wanted && *spec.context_wanted > engine.context_length()) {
-    return bad_field("options.num_ctx", fmt::format("expected at most {}, found {}",
-                                                    engine.context_length(), *spec.context_wanted));
-  }
   Result<std::vector<Request>> prompts = prompts_of(spec, engine);
   if (!prompts.ok()) return error_for(spec, prompts.error());
   const SamplingParams sampling = sampling_of(spec.sampling, engine);
@@ -391,6 +418,17 @@ ApiResult<std::vector<Request>> build_requests(const GenerateSpec& spec, const E
       request.paths = spec.paths;
       request.constraint = *constraint;
       request.cache_salt = cache_salt;
+      if (std::ssize(request.prompt) >= engine.context_length()) {
+        // In words and by a code that clients look for, so that they shorten the conversation.
+        ApiError too_long = error_for(
+            spec,
+            usage_error(fmt::format("prompt: prompt is too long: {} tokens > {} maximum (this "
+                                    "model's maximum context length is {} tokens)",
+                                    request.prompt.size(), engine.context_length() - 1,
+                                    engine.context_length())));
+        too_long.code = "context_length_exceeded";
+        return too_long;
+      }
       const Status status = engine.check(request);
       if (!status.ok()) return error_for(spec, status.error());
       requests.push_back(std::move(request));

@@ -54,6 +54,7 @@ struct GenerateSpec {
 
   boost::json::array tools;  // as OpenAI writes them; empty: none may be called
   bool must_call = false;    // one of them
+  bool one_call = false;     // the answer ends behind the first
   // What the answer must be: a schema, or a grammar in GBNF; null and empty: anything.
   boost::json::value schema;
   std::string grammar;
@@ -143,6 +144,7 @@ class Generation final : public Work {
     std::string api;  // for the log: "openai.chat"
     const ApiKey* key = nullptr;
     bool parse_tools = false;
+    bool one_call = false;
     size_t n_choices = 1;  // in all
     size_t n_choices_per_prompt = 1;
     // More than 1: paths of one request, of which every one is told as a choice.
@@ -152,6 +154,9 @@ class Generation final : public Work {
   Generation(AnswerServices& services, HostLease host, Options options,
              std::unique_ptr<AnswerWriter> writer);
   ~Generation() override;
+
+  // Before it is queued.
+  void take(std::vector<Request> taken);
 
   void on_queued() override;
   void on_event(size_t choice, const Event& event) override;
@@ -168,6 +173,7 @@ class Generation final : public Work {
     ToolCallParser tools;
     std::vector<DrawnToken> drawn;
     std::optional<Part> part;  // of the last text
+    bool called = false;       // a tool
     // What was written, where the log tells it.
     std::string thinking;
     std::string answer;

@@ -20,7 +20,8 @@ struct HttpRequest {
   std::string query;   // what follows '?'
   Headers headers;     // names in lower case
   std::string body;
-  std::string peer;  // the client's address, without its port
+  std::shared_ptr<void> counted;  // as long as it lives, the body counts among those in memory
+  std::string peer;               // the client's address, without its port
 
   // The field's value; empty when it is absent or stands more than once.
   std::string_view header(std::string_view lower_case_name) const;
@@ -53,8 +54,10 @@ class Exchange {
 
 inline constexpr size_t kMaxUnsentBytes = size_t{512} << 10;
 
-using HttpHandler =
-    std::function<void(std::shared_ptr<const HttpRequest>, std::shared_ptr<Exchange>)>;
+using HttpHandler = std::function<void(std::shared_ptr<HttpRequest>, std::shared_ptr<Exchange>)>;
+// The body of the reply to what can't become a request; path: empty where it isn't known.
+using HttpErrorBody =
+    std::function<std::string(std::string_view path, int status, std::string_view message)>;
 
 std::string_view status_phrase(int status);
 

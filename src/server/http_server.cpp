@@ -34,11 +34,11 @@ void raise_file_limit() {
 
 class HttpServer::Impl {
  public:
-  Impl(const HttpLimits& limits, HttpHandler handler)
+  Impl(const HttpLimits& limits, HttpHandler handler, HttpErrorBody error_body)
       : acceptor_(io_),
         retry_(io_),
-        shared_(std::make_shared<HttpShared>(
-            HttpShared{.io = io_, .limits = limits, .handler = std::move(handler)})) {}
+        shared_(
+            std::make_shared<HttpShared>(io_, limits, std::move(handler), std::move(error_body))) {}
 
   ~Impl() {
     if (!thread_.joinable()) return;
@@ -163,9 +163,9 @@ class HttpServer::Impl {
 };
 
 Result<std::unique_ptr<HttpServer>> HttpServer::start(const std::string& address, uint16_t port,
-                                                      const HttpLimits& limits,
-                                                      HttpHandler handler) {
-  auto impl = std::make_unique<Impl>(limits, std::move(handler));
+                                                      const HttpLimits& limits, HttpHandler handler,
+                                                      HttpErrorBody error_body) {
+  auto impl = std::make_unique<Impl>(limits, std::move(handler), std::move(error_body));
   RECKON_RETURN_IF_ERROR(impl->listen(address, port));
   return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));
 }

@@ -16,7 +16,8 @@ class HttpServer {
   // address: a numeric IPv4 or IPv6 address; port 0: any free one. Errors: kUsage for an address
   // that is none, kFailed when it can't be listened on.
   static Result<std::unique_ptr<HttpServer>> start(const std::string& address, uint16_t port,
-                                                   const HttpLimits& limits, HttpHandler handler);
+                                                   const HttpLimits& limits, HttpHandler handler,
+                                                   HttpErrorBody error_body);
   ~HttpServer();
 
   uint16_t port() const;

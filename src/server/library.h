@@ -27,8 +27,9 @@ class ModelLibrary {
   virtual ~ModelLibrary() = default;
   virtual Result<std::vector<LibraryModel>> list() const = 0;
   virtual Result<LibraryModel> find(std::string_view name) const = 0;
-  // The file to load, checked again where it changed; may take long.
-  virtual Result<std::string> resolve(std::string_view name) const = 0;
+  // The file to load, checked again where it changed; may take long. Errors: kInterrupted too.
+  virtual Result<std::string> resolve(std::string_view name, const JobControl& control) const = 0;
+  // Success at once where find() has it already.
   virtual Status pull(std::string_view reference, const JobControl& control) = 0;
   virtual Status remove(std::string_view name) = 0;
   virtual Status copy(std::string_view from, std::string_view to) = 0;

@@ -16,6 +16,8 @@ int64_t n_sequences(const Request& request) {
   return std::min(request.paths.n, request.paths.window);
 }
 
+Status shutting_down() { return failed("the server is shutting down"); }
+
 }  // namespace
 
 ModelHost::ModelHost(std::string name, int64_t n_slots, Loader loader)
@@ -36,12 +38,12 @@ ModelHost::State ModelHost::state() const {
 void ModelHost::when_loaded(std::function<void(const Status&)> callback) {
   {
     const std::lock_guard lock(mutex_);
-    if (state_ == State::kLoading) {
+    if (state_ == State::kLoading && !stop_) {
       waiting_.push_back(std::move(callback));
       return;
     }
   }
-  callback(load_status_);
+  callback(state() == State::kLoading ? shutting_down() : load_status_);
 }
 
 ApiResult<bool> ModelHost::make_room_locked(const std::string& client,
@@ -117,12 +119,16 @@ void ModelHost::answer_now(const std::shared_ptr<Work>& work) {
 }
 
 void ModelHost::stop() {
+  std::vector<std::function<void(const Status&)>> waiting;
   {
     const std::lock_guard lock(mutex_);
     stop_ = true;
     for (const RequestId id : running_ids_) loaded_->engine->cancel(id);
+    waiting.swap(waiting_);
   }
   wake_.notify_all();
+  // The load may take a while yet.
+  for (const auto& callback : waiting) callback(shutting_down());
 }
 
 HostStats ModelHost::stats() const {

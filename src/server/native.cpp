@@ -48,7 +48,7 @@ struct Body {
 };
 
 ApiResult<Body> read_model_body(const Call& call) {
-  ApiResult<json::object> object = parse_body(call.request->body);
+  ApiResult<json::object> object = parse_body(*call.request);
   if (!object.ok()) return object.error();
   Body body{.object = std::move(*object), .model = ""};
   Fields fields(body.object);

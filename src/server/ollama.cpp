@@ -11,6 +11,7 @@
 
 #include "base/json.h"
 #include "server/openai.h"
+#include "server/times.h"
 
 namespace reckon::server {
 namespace {
@@ -93,7 +94,7 @@ class OllamaWriter final : public AnswerWriter {
       call_.exchange->write(json::serialize(error_object(call_.style, error)) + "\n");
       call_.exchange->end();
     } else {
-      reply_error(call_, error);
+      send_error(call_, error);
     }
   }
 
@@ -285,7 +286,7 @@ void start(ApiContext& context, const Call& call, OllamaBody body, bool is_chat)
 }  // namespace
 
 void ollama_chat(ApiContext& context, Call call) {
-  ApiResult<json::object> object = parse_body(call.request->body);
+  ApiResult<json::object> object = parse_body(*call.request);
   if (!object.ok()) return reply_error(call, object.error());
   OllamaBody body;
   Fields fields(*object);
@@ -303,7 +304,7 @@ void ollama_chat(ApiContext& context, Call call) {
 }
 
 void ollama_generate(ApiContext& context, Call call) {
-  ApiResult<json::object> object = parse_body(call.request->body);
+  ApiResult<json::object> object = parse_body(*call.request);
   if (!object.ok()) return reply_error(call, object.error());
   OllamaBody body;
   Fields fields(*object);
@@ -312,6 +313,7 @@ void ollama_generate(ApiContext& context, Call call) {
   const std::string prompt = fields.text("prompt").value_or("");
   const std::optional<std::string> system = fields.text("system");
   const bool raw = fields.boolean("raw").value_or(false);
+  if (raw && system.value_or("") != "") fields.fail("system", "expected none beside raw");
   if (fields.text("suffix").value_or("") != "") fields.fail("suffix", "expected none");
   if (fields.text("template").value_or("") != "") {
     fields.fail("template", "expected none: a model's own is used");

@@ -17,8 +17,5 @@ void ollama_generate(ApiContext& context, Call call);
 std::optional<double> read_keep_alive(Fields& fields);
 // format: "json" or a schema.
 void read_format(Fields& fields, GenerateSpec& spec);
-// "2026-01-31T12:34:56.789Z".
-std::string utc_now();
-std::string utc_time(int64_t seconds_since_1970, int64_t nanoseconds = 0);
 
 }  // namespace reckon::server

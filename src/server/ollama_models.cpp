@@ -1,6 +1,5 @@
 // Ollama's API: the models there are, pulling and deleting them, and what is loaded.
 #include <fmt/format.h>
-#include <time.h>
 
 #include <algorithm>
 #include <atomic>
@@ -18,6 +17,9 @@
 #include "model/config.h"
 #include "model/quantize.h"
 #include "server/ollama.h"
+#include "server/times.h"
+#include "store/reference.h"
+#include "store/sha256.h"
 
 namespace reckon::server {
 namespace {
@@ -27,14 +29,22 @@ namespace json = boost::json;
 // What Ollama's own clients are told: the version of its API that this one follows.
 constexpr std::string_view kOllamaVersion = "0.12.0";
 
+// Ollama has one of every model, and its clients show the first digits: where the content's isn't
+// known, one that stays for as long as the file does.
 std::string digest_of(const LibraryModel& model) {
-  return model.sha256.empty() ? "" : "sha256:" + model.sha256;
+  if (!model.sha256.empty()) return model.sha256;
+  return sha256_of(fmt::format("{} {} {}", model.path, model.bytes, model.changed_at_s));
+}
+
+int64_t parameter_count(const GgufFile& file) {
+  int64_t n = 0;
+  for (const GgufTensor& tensor : file.tensors()) n += tensor.n_elements;
+  return n;
 }
 
 // As Ollama writes it: "7.6B", "1.35M".
 std::string parameter_size(const GgufFile& file) {
-  int64_t n = 0;
-  for (const GgufTensor& tensor : file.tensors()) n += tensor.n_elements;
+  const int64_t n = parameter_count(file);
   if (n >= 1'000'000'000) return fmt::format("{:.1f}B", static_cast<double>(n) / 1e9);
   return fmt::format("{:.2f}M", static_cast<double>(n) / 1e6);
 }
@@ -93,7 +103,7 @@ void tags(ApiContext& context, Call call) {
 
 // "model", or "name" as older clients write it.
 ApiResult<std::string> read_name(const Call& call, bool* stream = nullptr) {
-  ApiResult<json::object> object = parse_body(call.request->body);
+  ApiResult<json::object> object = parse_body(*call.request);
   if (!object.ok()) return object.error();
   Fields fields(*object);
   std::optional<std::string> name = fields.text("model");
@@ -125,7 +135,14 @@ void show(ApiContext& context, Call call) {
     const auto architecture = (*file)->get_string("general.architecture");
     const std::string family(architecture.ok() ? architecture->value_or("") : "");
     info["general.architecture"] = family;
-    if (config.ok()) info[family + ".context_length"] = config->context_length;
+    info["general.parameter_count"] = parameter_count(**file);
+    if (config.ok()) {
+      info[family + ".context_length"] = config->context_length;
+      info[family + ".embedding_length"] = config->d_model;
+      info[family + ".block_count"] = config->n_layers;
+      info[family + ".attention.head_count"] = config->n_heads;
+      info[family + ".attention.head_count_kv"] = config->n_kv_heads;
+    }
     LoadOptions any_template;
     any_template.needs_chat_template = false;
     const auto chat_template = choose_chat_template(**file, any_template);
@@ -140,11 +157,14 @@ void show(ApiContext& context, Call call) {
 }
 
 void ps(ApiContext& context, Call call) {
+  const ApiResult<std::vector<LibraryModel>> models = usable_models(context, call);
+  if (!models.ok()) return reply_error(call, models.error());
   json::array list;
   for (const LoadedModel& loaded : context.pool->list()) {
-    if (call.key != nullptr && !call.key->may_use(loaded.name)) continue;
-    const Result<LibraryModel> model = context.library->find(loaded.name);
-    if (!loaded.ready || !model.ok()) continue;
+    const auto model =
+        std::find_if((*models).begin(), (*models).end(),
+                     [&](const LibraryModel& one) { return one.name == loaded.name; });
+    if (!loaded.ready || model == (*models).end()) continue;
     // What stays for ever has an end as well, in Ollama's terms: far away.
     const double left_s = loaded.expires_in_s.value_or(100.0 * 365 * 24 * 3600);
     list.push_back(json::object{
@@ -181,12 +201,23 @@ json::object progress_line(const StoreProgress& progress) {
   return line;
 }
 
+// What a key lists may not be here yet: then the two names have to mean the same pull.
+bool may_pull(const ApiContext& context, const ApiKey& key, const std::string& name) {
+  const Result<LibraryModel> here = context.library->find(name);
+  if (key.may_use(*context.library, name, here.ok() ? here->name : name)) return true;
+  const Result<Reference> wanted = parse_ollama_name(name);
+  return wanted.ok() && std::any_of(key.models.begin(), key.models.end(), [&](const auto& listed) {
+           const Result<Reference> reference = parse_ollama_name(listed);
+           return reference.ok() && reference->full_text() == wanted->full_text();
+         });
+}
+
 // A pull takes minutes to hours: it has a thread of its own, and ends when the client goes.
 void pull(ApiContext& context, Call call) {
   bool stream = true;
   const ApiResult<std::string> name = read_name(call, &stream);
   if (!name.ok()) return reply_error(call, name.error());
-  if (call.key != nullptr && !call.key->may_use(*name)) {
+  if (call.key != nullptr && !may_pull(context, *call.key, *name)) {
     return reply_error(call, {.status = 403, .message = "model: this key may not pull it"});
   }
   const auto slot = std::make_shared<PullSlot>(context);
@@ -235,7 +266,7 @@ void remove(ApiContext& context, Call call) {
 }
 
 void copy(ApiContext& context, Call call) {
-  ApiResult<json::object> object = parse_body(call.request->body);
+  ApiResult<json::object> object = parse_body(*call.request);
   if (!object.ok()) return reply_error(call, object.error());
   Fields fields(*object);
   const std::optional<std::string> source = fields.text("source");
@@ -245,7 +276,7 @@ void copy(ApiContext& context, Call call) {
   if (fields.error()) return reply_error(call, *fields.error());
   const ApiResult<LibraryModel> model = find_model(context, call, *source);
   if (!model.ok()) return reply_error(call, model.error());
-  if (call.key != nullptr && !call.key->may_use(*destination)) {
+  if (call.key != nullptr && !call.key->may_use(*context.library, *destination, *destination)) {
     return reply_error(call, {.status = 403, .message = "destination: this key may not use it"});
   }
   const Status status = context.library->copy((*model).name, *destination);
@@ -267,21 +298,6 @@ void embeddings(ApiContext&, Call call) {
 }
 
 }  // namespace
-
-std::string utc_time(int64_t seconds, int64_t nanoseconds) {
-  const time_t time = static_cast<time_t>(seconds);
-  tm parts{};
-  ::gmtime_r(&time, &parts);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z", parts.tm_year + 1900,
-                     parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec,
-                     nanoseconds / 1000);
-}
-
-std::string utc_now() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(now);
-  return utc_time(seconds.count(), std::chrono::nanoseconds(now - seconds).count());
-}
 
 std::optional<double> read_keep_alive(Fields& fields) {
   const json::value* value = fields.find("keep_alive");

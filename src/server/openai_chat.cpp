@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "server/openai.h"
+#include "server/times.h"
 
 namespace reckon::server {
 namespace {
@@ -145,7 +146,7 @@ class ChatReply final : public AnswerWriter {
                                    {"timings", timings_object(totals.timings)},
                                    {"reckon", reckon_object(totals, head_.votes)}});
   }
-  void fail(const ApiError& error) override { reply_error(call_, error); }
+  void fail(const ApiError& error) override { send_error(call_, error); }
 
  private:
   struct Choice {
@@ -196,7 +197,8 @@ constexpr std::pair<std::string_view, std::string_view> kNames[] = {
     {"prompt", "messages"},
     {"thought", "messages"},
     {"think_budget", "thinking_budget_tokens"},
-    {"min_think_tokens", "min_thinking_tokens"}};
+    {"min_think_tokens", "min_thinking_tokens"},
+    {"paths.window", "paths_window"}};
 
 void refuse_what_is_not_there(Fields& fields) {
   if (const json::array* modalities = fields.array("modalities")) {
@@ -216,7 +218,7 @@ void refuse_what_is_not_there(Fields& fields) {
 }  // namespace
 
 void chat_completions(ApiContext& context, Call call) {
-  ApiResult<json::object> body = parse_body(call.request->body);
+  ApiResult<json::object> body = parse_body(*call.request);
   if (!body.ok()) {
     reply_error(call, body.error());
     return;
@@ -258,7 +260,7 @@ void chat_completions(ApiContext& context, Call call) {
 }
 
 void control_answer(ApiContext& context, Call call) {
-  ApiResult<json::object> body = parse_body(call.request->body);
+  ApiResult<json::object> body = parse_body(*call.request);
   if (!body.ok()) {
     reply_error(call, body.error());
     return;

@@ -7,6 +7,7 @@
 
 #include "engine/control_table.h"
 #include "server/openai.h"
+#include "server/times.h"
 
 namespace reckon::server {
 namespace {
@@ -133,7 +134,7 @@ class CompletionWriter final : public AnswerWriter {
 
   void fail(const ApiError& error) override {
     if (!stream_) {
-      reply_error(call_, error);
+      send_error(call_, error);
       return;
     }
     call_.exchange->write(sse(json::serialize(error_object(call_.style, error))));
@@ -228,7 +229,7 @@ void read_prompts(Fields& fields, GenerateSpec& spec) {
 }  // namespace
 
 void completions(ApiContext& context, Call call) {
-  ApiResult<json::object> body = parse_body(call.request->body);
+  ApiResult<json::object> body = parse_body(*call.request);
   if (!body.ok()) {
     reply_error(call, body.error());
     return;

@@ -301,10 +301,7 @@ void read_openai_tools(Fields& fields, GenerateSpec& spec) {
   }
   if (fields.has("functions")) fields.fail("functions", "expected tools in their place");
   read_tool_choice(fields, spec);
-  // A call that has to be made is one, by its grammar.
-  if (fields.boolean("parallel_tool_calls") == false && !spec.tools.empty() && !spec.must_call) {
-    fields.fail("parallel_tool_calls", "expected true: a model may make several calls");
-  }
+  spec.one_call = fields.boolean("parallel_tool_calls") == false;
 }
 
 void read_response_format(Fields& fields, std::string_view name, SchemaPlace place,

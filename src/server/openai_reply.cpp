@@ -50,10 +50,13 @@ json::object vote_object(const DeliberationReport& report) {
 json::object reckon_object(const AnswerTotals& totals, bool votes) {
   json::object object{{"thinking_tokens", totals.usage.output.thinking},
                       {"probe_tokens", totals.usage.probe_tokens},
+                      {"computed_tokens", totals.usage.computed_tokens},
+                      {"discarded_tokens", totals.usage.discarded_tokens},
                       {"saved_tokens", nullptr},
                       {"seconds", totals.total_ms / 1e3},
                       {"end_reason", thought_end_name(totals.thought_end)}};
   if (totals.usage.saved_tokens) object["saved_tokens"] = *totals.usage.saved_tokens;
+  if (totals.usage.joules) object["joules"] = *totals.usage.joules;
   if (votes && totals.deliberation != nullptr) {
     object["vote"] = vote_object(*totals.deliberation);
   }

@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "server/openai.h"
+#include "server/times.h"
 
 namespace reckon::server {
 namespace {
@@ -86,7 +87,7 @@ class ResponseWriter final : public AnswerWriter {
   }
 
   void fail(const ApiError& error) override {
-    if (!stream_) return reply_error(call_, error);
+    if (!stream_) return send_error(call_, error);
     json::object reply = response("failed", nullptr);
     reply["error"] = json::object{{"code", "server_error"}, {"message", error.message}};
     send("response.failed", {{"response", std::move(reply)}});
@@ -207,6 +208,12 @@ void read_item(Fields& fields, const json::value& value, const std::string& name
     message.tool_calls.push_back({.name = f.text("name").value_or(""),
                                   .arguments = f.text("arguments").value_or("{}"),
                                   .id = f.text("call_id").value_or("")});
+    // Items of one turn: its text and its calls.
+    if (!spec.messages.empty() && spec.messages.back().role == Role::kAssistant) {
+      fields.take_error(f);
+      spec.messages.back().tool_calls.push_back(std::move(message.tool_calls.back()));
+      return;
+    }
   } else if (type == "function_call_output") {
     message.role = Role::kTool;
     if (const json::value* output = f.find("output")) {
@@ -328,7 +335,7 @@ void refuse_state(Fields& fields) {
 }  // namespace
 
 void responses(ApiContext& context, Call call) {
-  ApiResult<json::object> body = parse_body(call.request->body);
+  ApiResult<json::object> body = parse_body(*call.request);
   if (!body.ok()) return reply_error(call, body.error());
   Fields fields(*body);
   GenerateSpec spec;

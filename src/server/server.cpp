@@ -13,6 +13,7 @@
 #include "server/api.h"
 #include "server/http_server.h"
 #include "server/page.h"
+#include "server/times.h"
 
 namespace reckon::server {
 namespace {
@@ -104,20 +105,6 @@ std::string_view given_key(const HttpRequest& request) {
   return request.header("x-api-key");
 }
 
-void log_refusal(const ApiContext& context, const HttpRequest& request, const ApiError& error) {
-  if (!context.log) return;
-  context.log(boost::json::serialize(boost::json::object{{"event", "refused"},
-                                                         {"peer", request.peer},
-                                                         {"method", request.method},
-                                                         {"status", error.status},
-                                                         {"reason", error.message}}));
-}
-
-void refuse(ApiContext& context, const Call& call, const ApiError& error) {
-  log_refusal(context, *call.request, error);
-  reply_error(call, error);
-}
-
 void answer_preflight(const Call& call) {
   Headers headers = reply_headers(call, "text/plain");
   headers.emplace_back("Access-Control-Allow-Methods", "GET, POST, DELETE");
@@ -134,16 +121,15 @@ bool check_key(ApiContext& context, Call& call, const Route& route) {
   call.key = context.keys->find(given_key(*call.request));
   if (call.key == nullptr) {
     ++context.metrics.refused_key;
-    refuse(context, call,
-           {.status = 401,
-            .message = "expected a valid key (Authorization: Bearer …)",
-            .code = "invalid_api_key"});
+    reply_error(call, {.status = 401,
+                       .message = "expected a valid key (Authorization: Bearer …)",
+                       .code = "invalid_api_key"});
     return false;
   }
   if (route.method == "GET") return true;
   if (const auto error = context.keys->count_request(*call.key)) {
     ++context.metrics.refused_limit;
-    refuse(context, call, *error);
+    reply_error(call, *error);
     return false;
   }
   return true;
@@ -156,7 +142,7 @@ void handle(ApiContext& context, Call call) {
   const Access::Verdict verdict = context.access.judge(request);
   if (!verdict.allowed) {
     ++context.metrics.refused_foreign;
-    refuse(context, call, {.status = 403, .message = verdict.why, .code = "foreign"});
+    reply_error(call, {.status = 403, .message = verdict.why, .code = "foreign"});
     return;
   }
   call.cors_origin = verdict.cors_origin;
@@ -171,6 +157,7 @@ void handle(ApiContext& context, Call call) {
     if (!found.allowed.empty()) error = {.status = 405, .message = "expected " + found.allowed};
     Headers headers = reply_headers(call, "application/json");
     if (!found.allowed.empty()) headers.emplace_back("Allow", found.allowed);
+    log_refusal(call, error);
     call.exchange->reply({.status = error.status,
                           .headers = std::move(headers),
                           .body = boost::json::serialize(error_object(call.style, error))});
@@ -178,20 +165,19 @@ void handle(ApiContext& context, Call call) {
   }
   if (verdict.cross_site) {
     ++context.metrics.refused_foreign;
-    refuse(context, call,
-           {.status = 403,
-            .message = "Sec-Fetch-Site: expected same-origin or none",
-            .code = "foreign"});
+    reply_error(call, {.status = 403,
+                       .message = "Sec-Fetch-Site: expected same-origin or none",
+                       .code = "foreign"});
     return;
   }
   if (!check_key(context, call, *found.route)) return;
   if (!request.body.empty() && !takes_type(request)) {
-    refuse(context, call, {.status = 415, .message = "Content-Type: expected application/json"});
+    reply_error(call, {.status = 415, .message = "Content-Type: expected application/json"});
     return;
   }
   if (context.stopping && found.route->method != "GET") {
-    refuse(context, call,
-           {.status = 503, .message = "the server is shutting down", .code = "shutdown"});
+    reply_error(call,
+                {.status = 503, .message = "the server is shutting down", .code = "shutdown"});
     return;
   }
   call.rest = percent_decoded(found.rest);
@@ -237,20 +223,26 @@ Result<std::unique_ptr<Server>> Server::start(ServerOptions options,
   context.default_model = options.default_model;
   context.log = options.log;
   context.started_at_s = seconds_since_1970();
-  context.pool = std::make_unique<ModelPool>(
-      options.pool, [&context](const std::string& name) { return context.library->resolve(name); });
+  context.pool = std::make_unique<ModelPool>(options.pool, [&context](const std::string& name) {
+    const JobControl control{.cancelled = [&context] { return context.stopping.load(); }};
+    return context.library->resolve(name, control);
+  });
   context.keep_default = options.keep_default;
   context.services = std::make_unique<AnswerServices>(
       AnswerServices{context.metrics, context.running, context.keys, context.stopping, context.log,
                      options.log_content});
   context.workers = std::make_unique<boost::asio::thread_pool>(kWorkers);
-  RECKON_ASSIGN(server->http_,
-                HttpServer::start(options.host, options.port, options.limits,
-                                  [&context](std::shared_ptr<const HttpRequest> request,
-                                             std::shared_ptr<Exchange> exchange) {
-                                    handle(context, {.request = std::move(request),
-                                                     .exchange = std::move(exchange)});
-                                  }));
+  const auto on_request = [&context](std::shared_ptr<HttpRequest> request,
+                                     std::shared_ptr<Exchange> exchange) {
+    handle(context,
+           {.request = std::move(request), .exchange = std::move(exchange), .log = &context.log});
+  };
+  const auto error_body = [](std::string_view path, int status, std::string_view message) {
+    return boost::json::serialize(
+        error_object(style_of(path), {.status = status, .message = std::string(message)}));
+  };
+  RECKON_ASSIGN(server->http_, HttpServer::start(options.host, options.port, options.limits,
+                                                 on_request, error_body));
   return server;
 }
 

@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <utility>
 
+#include "store/reference.h"
+
 namespace reckon::server {
 namespace {
 
@@ -45,10 +47,26 @@ Result<std::string> StoreLibrary::add(const std::string& name_or_path) {
 }
 
 const LibraryModel* StoreLibrary::find_file(std::string_view name) const {
-  for (const LibraryModel& file : files_) {
-    if (file.name == name) return &file;
+  for (const std::string_view wanted : {name, without_latest(name)}) {
+    for (const LibraryModel& file : files_) {
+      if (file.name == wanted) return &file;
+    }
   }
   return nullptr;
+}
+
+// By the store's own name first, then by those that Ollama's clients know. Never a path.
+Result<StoredModel> StoreLibrary::find_stored(std::string_view name) const {
+  RECKON_ASSIGN(const ModelStore::Listing listing, store_.list());
+  std::vector<std::string> others = {std::string(without_latest(name)),
+                                     "ollama:" + std::string(name)};
+  const Result<Reference> reference = parse_ollama_name(name);
+  if (reference.ok()) others.push_back(reference->text());
+  Result<StoredModel> model = listing.find(name);
+  for (size_t i = 0; !model.ok() && i < others.size(); ++i) {
+    if (Result<StoredModel> other = listing.find(others[i]); other.ok()) model = std::move(other);
+  }
+  return model;
 }
 
 Result<std::vector<LibraryModel>> StoreLibrary::list() const {
@@ -61,24 +79,23 @@ Result<std::vector<LibraryModel>> StoreLibrary::list() const {
 }
 
 Result<LibraryModel> StoreLibrary::find(std::string_view name) const {
-  for (const std::string_view wanted : {name, without_latest(name)}) {
-    if (const LibraryModel* file = find_file(wanted)) return *file;
-  }
-  const Result<StoredModel> model = store_.find(name);
-  if (model.ok()) return of_store(*model);
-  const Result<StoredModel> untagged = store_.find(without_latest(name));
-  if (untagged.ok()) return of_store(*untagged);
-  return model.error();
+  if (const LibraryModel* file = find_file(name)) return *file;
+  RECKON_ASSIGN(const StoredModel model, find_stored(name));
+  return of_store(model);
 }
 
-Result<std::string> StoreLibrary::resolve(std::string_view name) const {
+Result<std::string> StoreLibrary::resolve(std::string_view name, const JobControl& control) const {
   if (const LibraryModel* file = find_file(name)) return file->path;
-  RECKON_ASSIGN(const StoredModel model, store_.find(name));  // never a path
-  return store_.resolve(model.name);
+  RECKON_ASSIGN(const StoredModel model, find_stored(name));
+  return store_.resolve_stored(model, control);
 }
 
 Status StoreLibrary::pull(std::string_view text, const JobControl& control) {
-  RECKON_ASSIGN(const Reference reference, parse_reference(text));
+  if (find_file(text) != nullptr) return {};
+  // What is no longer as it was stored is fetched again.
+  const Result<StoredModel> held = find_stored(text);
+  if (held.ok() && is_as_stored(*held)) return {};
+  RECKON_ASSIGN(const Reference reference, parse_ollama_name(text));
   // A client may not have this machine's files looked at, nor its network.
   if (reference.kind == Reference::Kind::kFile || reference.kind == Reference::Kind::kUrl) {
     return usage_error("model: expected a name such as r1:7b or hf:owner/repo, found a " +

@@ -23,13 +23,14 @@ class StoreLibrary final : public ModelLibrary {
 
   Result<std::vector<LibraryModel>> list() const override;
   Result<LibraryModel> find(std::string_view name) const override;
-  Result<std::string> resolve(std::string_view name) const override;
+  Result<std::string> resolve(std::string_view name, const JobControl& control) const override;
   Status pull(std::string_view reference, const JobControl& control) override;
   Status remove(std::string_view name) override;
   Status copy(std::string_view from, std::string_view to) override;
 
  private:
   const LibraryModel* find_file(std::string_view name) const;
+  Result<StoredModel> find_stored(std::string_view name) const;
 
   ModelStore store_;
   std::vector<LibraryModel> files_;

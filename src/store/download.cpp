@@ -154,13 +154,19 @@ class Download {
     get.on_head = [&](const HttpHead& head) -> Result<bool> {
       is_final = is_final_status(head.status);
       note_link(head, linked_etag);
-      if (head.status == 200 || has_changed(head, linked_etag)) {
+      // A 200 speaks of anything but the piece, of a page that says "back soon" above all: a try
+      // that failed, and no reason to drop what came so far, unless the hub itself says so.
+      const bool speaks_of_file = head.status == 206 || served_.etag_is_linked;
+      const std::string_view etag = etag_of(head, linked_etag);
+      if (speaks_of_file && !etag.empty() && !is_same(etag)) {
         is_final = true;
-        changed_ = true;
-        return failed(fmt::format("{}: the file changed on the server while it was fetched",
-                                  served_.remote.url.public_text()));
+        return changed();
       }
       if (head.status != 206) return unexpected(head);
+      if (!is_same(etag)) {
+        return failed(fmt::format("{}: the server doesn't say any more which file it sends (ETag)",
+                                  served_.remote.url.public_text()));
+      }
       const auto range = parse_content_range(head.field("Content-Range"));
       const bool is_right = range && range->first == begin && range->last == end - 1 &&
                             range->total == part_.bytes() &&
@@ -210,11 +216,9 @@ class Download {
       is_final = is_final_status(head.status);
       note_link(head, linked_etag);
       if (head.status != 200) return unexpected(head);
-      if (!has_changed(head, linked_etag) && head.content_length == part_.bytes()) return true;
+      if (is_same(etag_of(head, linked_etag)) && head.content_length == part_.bytes()) return true;
       is_final = true;
-      changed_ = true;
-      return failed(fmt::format("{}: the file changed on the server while it was fetched",
-                                served_.remote.url.public_text()));
+      return changed();
     };
     size_t piece = 0;
     get.on_body = [&](std::span<const char> data) -> Status {
@@ -244,10 +248,15 @@ class Download {
     if (!etag.empty() && head.url.has_origin_of(served_.remote.url)) linked_etag = etag;
   }
 
-  bool has_changed(const HttpHead& head, const std::string& linked_etag) const {
-    const std::string_view etag = served_.etag_is_linked ? linked_etag : head.field("ETag");
-    return (head.status == 200 || head.status == 206) && !served_.etag.empty() &&
-           etag != served_.etag;
+  std::string_view etag_of(const HttpHead& head, const std::string& linked_etag) const {
+    return served_.etag_is_linked ? linked_etag : head.field("ETag");
+  }
+  bool is_same(std::string_view etag) const { return served_.etag.empty() || etag == served_.etag; }
+
+  Error changed() {
+    changed_ = true;
+    return failed(fmt::format("{}: the file changed on the server while it was fetched",
+                              served_.remote.url.public_text()));
   }
 
   Error unexpected(const HttpHead& head) const {

@@ -1,6 +1,4 @@
 // Where models lie, by the environment: reckon's own variables and those of the other programs.
-#include <unistd.h>
-
 #include <cstdlib>
 #include <string>
 
@@ -28,10 +26,6 @@ std::string first_of(std::initializer_list<std::string> folders) {
   return "";
 }
 
-bool is_there(const std::string& folder) {
-  return !folder.empty() && ::access(folder.c_str(), F_OK) == 0;
-}
-
 }  // namespace
 
 Result<StoreOptions> StoreOptions::from_environment() {
@@ -43,14 +37,11 @@ Result<StoreOptions> StoreOptions::from_environment() {
   if (options.folder.empty()) {
     return usage_error("no folder for models: expected RECKON_MODELS or HOME to be set");
   }
-  options.ollama = variable("OLLAMA_MODELS");
-  if (options.ollama.empty()) {
-    const std::string own = below(home, "/.ollama/models");
-    // Where its service keeps them.
-    options.ollama = is_there(own) ? own : "/usr/share/ollama/.ollama/models";
-  }
-  const std::string older = below(home, "/.cache/lm-studio/models");
-  options.lm_studio = is_there(older) ? older : below(home, "/.lmstudio/models");
+  // A person's own, and where its service keeps them.
+  options.ollama = {below(home, "/.ollama/models"), "/usr/share/ollama/.ollama/models"};
+  if (const std::string named = variable("OLLAMA_MODELS"); !named.empty()) options.ollama = {named};
+  // The newer and the older place.
+  options.lm_studio = {below(home, "/.lmstudio/models"), below(home, "/.cache/lm-studio/models")};
   const std::string hub_home =
       first_of({variable("HF_HOME"), below(variable("XDG_CACHE_HOME"), "/huggingface"),
                 below(home, "/.cache/huggingface")});

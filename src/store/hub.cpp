@@ -54,12 +54,29 @@ std::string type_of(std::string_view path) {
   return ascii_lower(stem.substr(stem.find_last_of("-.") + 1));
 }
 
-// Every path of the repository that is the only or the first file of a model.
-Result<std::vector<std::string>> list_files(HttpClient& client, const std::string& endpoint,
-                                            const Reference& reference) {
-  RECKON_ASSIGN(const Url url,
-                parse_url(fmt::format("{}/api/models/{}/{}/revision/{}", endpoint, reference.owner,
-                                      reference.repo, reference.revision)));
+struct ListedFile {
+  std::string path;
+  std::string sha256 = {};  // empty: not said
+  uint64_t bytes = 0;       // 0: not said
+};
+
+// {"rfilename": PATH, "lfs": {"sha256": …, "size": …}}; some say oid for the hash.
+void read_lfs(const boost::json::object& entry, ListedFile& file) {
+  const auto* lfs = entry.if_contains("lfs");
+  if (lfs == nullptr || !lfs->is_object()) return;
+  for (const char* key : {"sha256", "oid"}) {
+    const auto* value = lfs->get_object().if_contains(key);
+    if (value == nullptr || !value->is_string() || !is_sha256(value->get_string())) continue;
+    file.sha256 = ascii_lower(std::string_view(value->get_string()));
+  }
+  const auto* size = lfs->get_object().if_contains("size");
+  if (size != nullptr && size->is_int64() && size->get_int64() > 0) {
+    file.bytes = static_cast<uint64_t>(size->get_int64());
+  }
+}
+
+// Every GGUF file of the repository.
+Result<std::vector<ListedFile>> list_files(HttpClient& client, const Url& url) {
   RECKON_ASSIGN(const std::string text, http_get_text(client, url, kMaxListBytes));
   RECKON_ASSIGN(const boost::json::value tree, parse_json(text, url.text()));
   const auto* object = tree.if_object();
@@ -67,7 +84,7 @@ Result<std::vector<std::string>> list_files(HttpClient& client, const std::strin
   if (siblings == nullptr || !siblings->is_array()) {
     return failed(url.text() + ": expected a list of files under siblings, found none");
   }
-  std::vector<std::string> paths;
+  std::vector<ListedFile> files;
   for (const boost::json::value& value : siblings->as_array()) {
     const auto* entry = value.if_object();
     const auto* name = entry == nullptr ? nullptr : entry->if_contains("rfilename");
@@ -75,10 +92,20 @@ Result<std::vector<std::string>> list_files(HttpClient& client, const std::strin
       return failed(url.text() + ": expected each file to have its name under rfilename");
     }
     const std::string_view path(name->as_string().data(), name->as_string().size());
-    const bool is_model = path.ends_with(kEnding) && !base_name(path).starts_with("mmproj");
-    if (is_model && shard_mark(without_ending(path)).first <= 1) paths.emplace_back(path);
+    if (!path.ends_with(kEnding)) continue;
+    ListedFile file{.path = std::string(path)};
+    read_lfs(*entry, file);
+    files.push_back(std::move(file));
   }
-  return paths;
+  return files;
+}
+
+void adopt(const std::vector<ListedFile>& listed, RemoteFile& file) {
+  const auto found = std::find_if(listed.begin(), listed.end(),
+                                  [&](const ListedFile& one) { return one.path == file.path; });
+  if (found == listed.end() || !file.sha256.empty()) return;
+  file.sha256 = found->sha256;
+  if (file.bytes == 0) file.bytes = found->bytes;
 }
 
 // A path in a repository: parts that may be files' names, at most 8 of them.
@@ -146,12 +173,22 @@ Result<RemoteModel> look_up_on_hub(HttpClient& client, const std::string& endpoi
     }
   }
   const std::string what = fmt::format("hf:{}/{}", wanted.owner, wanted.repo);
+  RemoteModel model;
+  // With blobs the list says the hash of every file.
+  RECKON_ASSIGN(model.list,
+                parse_url(fmt::format("{}/api/models/{}/{}/revision/{}?blobs=true", endpoint,
+                                      wanted.owner, wanted.repo, wanted.revision)));
+  std::vector<ListedFile> listed;
   if (wanted.file.empty()) {
-    RECKON_ASSIGN(const std::vector<std::string> paths, list_files(client, endpoint, wanted));
+    RECKON_ASSIGN(listed, list_files(client, *model.list));
+    std::vector<std::string> paths;  // of each model the only or the first file
+    for (const auto& [path, sha256, bytes] : listed) {
+      const bool is_first = shard_mark(without_ending(path)).first <= 1;
+      if (is_first && !base_name(path).starts_with("mmproj")) paths.push_back(path);
+    }
     RECKON_ASSIGN(wanted.file, choose_file(paths, wanted.type, what));
   }
   RECKON_RETURN_IF_ERROR(check_path(wanted.file, what));
-  RemoteModel model;
   const std::vector<std::string> paths = shards_of(wanted.file);
   wanted.file = paths.front();
   model.source = wanted.text();
@@ -162,9 +199,24 @@ Result<RemoteModel> look_up_on_hub(HttpClient& client, const std::string& endpoi
     model.files.push_back({.name = std::string(base_name(path)),
                            .url = url,
                            .sha256 = known != nullptr ? known->sha256 : "",
-                           .bytes = known != nullptr ? static_cast<uint64_t>(known->bytes) : 0});
+                           .bytes = known != nullptr ? static_cast<uint64_t>(known->bytes) : 0,
+                           .path = path});
+    adopt(listed, model.files.back());
   }
   return model;
+}
+
+Status add_listed_hashes(HttpClient& client, RemoteModel& model) {
+  RECKON_ASSIGN(const std::vector<ListedFile> listed, list_files(client, *model.list));
+  for (RemoteFile& file : model.files) {
+    adopt(listed, file);
+    if (!file.sha256.empty()) continue;
+    return failed(fmt::format(
+        "{0}: neither the server's answer nor {1} says its SHA-256, so that it can't be checked; "
+        "`reckon pull {0}` fetches it all the same",
+        file.url.public_text(), model.list->public_text()));
+  }
+  return {};
 }
 
 }  // namespace reckon

@@ -64,6 +64,12 @@ const HeldRecord* find_record(const std::vector<HeldRecord>& records, std::strin
   return nullptr;
 }
 
+template <class Fits>
+const StoredModel* first_that(const std::vector<StoredModel>& models, const Fits& fits) {
+  const auto found = std::find_if(models.begin(), models.end(), fits);
+  return found == models.end() ? nullptr : &*found;
+}
+
 // The same weights under another program's name.
 bool holds(const StoredModel& model, const CatalogModel& known) {
   if (model.files.size() != 1) return false;
@@ -112,9 +118,7 @@ const StoredModel* find_of_repository(const std::vector<StoredModel>& models,
   }
   const Result<std::string> chosen = choose_file(paths, reference->type, name);
   if (!chosen.ok()) return nullptr;
-  const auto found = std::find_if(models.begin(), models.end(),
-                                  [&](const StoredModel& model) { return model.name == *chosen; });
-  return &*found;
+  return first_that(models, [&](const StoredModel& model) { return model.name == *chosen; });
 }
 
 Error none_of(std::string_view name) {
@@ -142,9 +146,9 @@ bool is_file(const std::string& path) {
 
 Result<std::string> hash_file(const ModelFile& file, Links links, const JobControl& control,
                               uint64_t before, uint64_t total) {
+  RECKON_ASSIGN(const FileStat stat, stat_file(file.path, links));
   const FileHandle handle(::open(file.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!handle.is_open()) return bad_file(file.path + ": can't be opened");
-  RECKON_ASSIGN(const FileStat stat, stat_file(file.path, links));
   if (stat.bytes != file.bytes) {
     return bad_file(
         fmt::format("{}: expected {} bytes, found {}", file.path, file.bytes, stat.bytes));
@@ -202,6 +206,14 @@ uint64_t StoredModel::bytes() const {
   return total;
 }
 
+bool is_as_stored(const StoredModel& model) {
+  return std::all_of(model.files.begin(), model.files.end(), [&](const ModelFile& file) {
+    if (file.written_at_ns == 0) return true;
+    const Result<FileStat> stat = stat_file(file.path, links_of(model.origin));
+    return stat.ok() && stat->bytes == file.bytes && stat->written_at_ns == file.written_at_ns;
+  });
+}
+
 Result<ModelStore::Listing> ModelStore::list() const try {
   Listing listing;
   for (const HeldRecord& held : read_records(options_.folder, listing.problems)) {
@@ -209,8 +221,8 @@ Result<ModelStore::Listing> ModelStore::list() const try {
       listing.models.push_back(held.record.under(name));
     }
   }
-  find_ollama_models(options_.ollama, listing);
-  find_lm_studio_models(options_.lm_studio, listing);
+  for (const std::string& folder : options_.ollama) find_ollama_models(folder, listing);
+  for (const std::string& folder : options_.lm_studio) find_lm_studio_models(folder, listing);
   find_hub_cache_models(options_.hub_cache, listing);
   if (const std::span<const std::byte> bytes = bundled_model(); !bytes.empty()) {
     static const std::string sha256 =
@@ -224,29 +236,36 @@ Result<ModelStore::Listing> ModelStore::list() const try {
   }
   std::stable_sort(listing.models.begin(), listing.models.end(),
                    [](const StoredModel& a, const StoredModel& b) { return a.name < b.name; });
+  // A name means the first that has it.
+  const auto rest =
+      std::unique(listing.models.begin(), listing.models.end(),
+                  [](const StoredModel& a, const StoredModel& b) { return a.name == b.name; });
+  listing.models.erase(rest, listing.models.end());
   return listing;
 } catch (const fs::filesystem_error& error) {
   return failed(error.what());
 }
 
-Result<StoredModel> ModelStore::find(std::string_view name) const {
-  RECKON_ASSIGN(const Listing listing, list());
-  // A pulled model goes before a found one of the same name.
-  const StoredModel* best = nullptr;
-  for (const StoredModel& model : listing.models) {
-    const bool is_own =
-        model.origin == ModelOrigin::kPulled || model.origin == ModelOrigin::kLocalFile;
-    if (model.name == name && (best == nullptr || is_own)) best = &model;
-  }
+Result<StoredModel> ModelStore::Listing::find(std::string_view name) const {
+  const auto called = [&](std::string_view wanted) {
+    return first_that(models, [&](const StoredModel& model) { return model.name == wanted; });
+  };
+  const StoredModel* best = called(name);
   if (best == nullptr) {
-    const auto same = std::find_if(listing.models.begin(), listing.models.end(),
-                                   [&](const StoredModel& model) { return model.source == name; });
-    if (same != listing.models.end()) best = &*same;
+    best = first_that(models, [&](const StoredModel& model) { return model.source == name; });
   }
-  if (best == nullptr) best = find_known(listing.models, name);
-  if (best == nullptr) best = find_of_repository(listing.models, name);
+  if (best == nullptr && name.starts_with("ollama:")) {
+    best = called(std::string(name) + ":latest");
+  }
+  if (best == nullptr) best = find_known(models, name);
+  if (best == nullptr) best = find_of_repository(models, name);
   if (best == nullptr) return none_of(name);
   return *best;
+}
+
+Result<StoredModel> ModelStore::find(std::string_view name) const {
+  RECKON_ASSIGN(const Listing listing, list());
+  return listing.find(name);
 }
 
 std::optional<std::string> path_without_store(std::string_view name_or_path) {
@@ -269,22 +288,21 @@ Result<std::string> ModelStore::resolve(std::string_view name_or_path,
     if (!is_stored_kind && (is_there || text.ends_with(".gguf"))) return text;
     return model.error();
   }
-  bool is_changed = false;
-  for (const ModelFile& file : model->files) {
-    if (file.written_at_ns == 0) continue;  // of a found model nothing was noted
-    RECKON_ASSIGN(const FileStat stat, stat_file(file.path, links_of(model->origin)));
-    is_changed |= stat.bytes != file.bytes || stat.written_at_ns != file.written_at_ns;
-  }
-  if (!is_changed) return model->path();
-  RECKON_RETURN_IF_ERROR(check_hashes(*model, control));
+  return resolve_stored(*model, control);
+}
+
+Result<std::string> ModelStore::resolve_stored(const StoredModel& model,
+                                               const JobControl& control) const {
+  if (is_as_stored(model)) return model.path();
+  RECKON_RETURN_IF_ERROR(check_hashes(model, control));
   std::vector<std::string> problems;
   for (const HeldRecord& held : read_records(options_.folder, problems)) {
-    if (held.record.source != model->source) continue;
+    if (held.record.source != model.source) continue;
     // The content is right: note the new times, so that the next load needs no hashing. Where that
     // can't be written, it hashes again.
     ModelRecord record = held.record;
     for (ModelFile& file : record.files) {
-      RECKON_ASSIGN(const FileStat stat, stat_file(file.path, links_of(model->origin)));
+      RECKON_ASSIGN(const FileStat stat, stat_file(file.path, links_of(model.origin)));
       file.written_at_ns = stat.written_at_ns;
     }
     Result<ModelFolder> folder = ModelFolder::create(options_.folder, held.folder_name);
@@ -292,7 +310,7 @@ Result<std::string> ModelStore::resolve(std::string_view name_or_path,
       static_cast<void>(write_record(folder->path(), record).ok());
     }
   }
-  return model->path();
+  return model.path();
 }
 
 Status ModelStore::verify(std::string_view name, const JobControl& control) const {
@@ -308,20 +326,21 @@ Status ModelStore::remove(std::string_view name) {
   std::vector<std::string> problems;
   const std::vector<HeldRecord> records = read_records(options_.folder, problems);
   const HeldRecord* held = find_record(records, name);
+  std::string stored_name(name);
   if (held == nullptr) {
     RECKON_ASSIGN(const StoredModel model, find(name));
-    held = find_record(records, model.name);
+    stored_name = model.name;
+    held = find_record(records, stored_name);
     if (held == nullptr) {
       if (model.origin == ModelOrigin::kBundled) return is_bundled(model);
       return usage_error(fmt::format("{} belongs to another program ({}): remove it there",
                                      model.name, model_origin_name(model.origin)));
     }
-    name = held->record.names.front();
   }
   RECKON_ASSIGN(ModelFolder folder, ModelFolder::create(options_.folder, held->folder_name));
   RECKON_RETURN_IF_ERROR(folder.lock());
   RECKON_ASSIGN(ModelRecord record, read_record(folder.path()));
-  std::erase(record.names, name);
+  std::erase(record.names, stored_name);
   return record.names.empty() ? folder.remove_all() : write_record(folder.path(), record);
 }
 

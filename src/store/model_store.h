@@ -41,6 +41,9 @@ struct StoredModel {
   const std::string& path() const { return files.front().path; }
 };
 
+// Whether the files still have the size and the time that were noted; of found models none were.
+bool is_as_stored(const StoredModel& model);
+
 struct StoreProgress {
   enum class Stage { kLookingUp, kDownloading, kVerifying };
 
@@ -60,9 +63,9 @@ struct JobControl {
 };
 
 struct StoreOptions {
-  std::string folder;  // where pulled models lie
-  std::string ollama;  // folders of others; empty: not looked at
-  std::string lm_studio;
+  std::string folder;               // where pulled models lie
+  std::vector<std::string> ollama;  // folders of others, the first goes first; may be missing
+  std::vector<std::string> lm_studio;
   std::string hub_cache;
   std::string hub_endpoint;    // "https://huggingface.co"; no slash at the end
   std::string hub_token;       // empty: what hub_token_file holds, if it is there
@@ -85,21 +88,29 @@ class ModelStore {
  public:
   explicit ModelStore(StoreOptions options) : options_(std::move(options)) {}
 
-  // All models, by name. A folder or record that can't be used is left out and named in problems.
+  // All models, by name: of several with one name what was pulled, else what was found first. A
+  // folder or record that can't be used is left out and named in problems.
   struct Listing {
     std::vector<StoredModel> models;
     std::vector<std::string> problems;
+
+    // As ModelStore::find().
+    Result<StoredModel> find(std::string_view name) const;
   };
   Result<Listing> list() const;
 
-  // By name: exactly, or "r1:7b" for the type there is, or the same model as another program holds
-  // it. Errors: kUsage when there is none, with what to do about it.
+  // By name: exactly, or "ollama:tiny" for "ollama:tiny:latest", or "r1:7b" for the type there is,
+  // or the same model as another program holds it. Errors: kUsage when there is none, with what to
+  // do about it.
   Result<StoredModel> find(std::string_view name) const;
 
   // What -m takes -> the path of a model file: an existing file's path as it is, a store's name
   // else. A pulled file whose size or time is no longer what it was is hashed again first. Errors:
   // those of find(), kBadFile when the content is no longer what was pulled.
   Result<std::string> resolve(std::string_view name_or_path, const JobControl& control = {}) const;
+  // The same of a model that find() gave: never another file.
+  Result<std::string> resolve_stored(const StoredModel& model,
+                                     const JobControl& control = {}) const;
 
   // Fetches what reference names, goes on where an earlier try stopped, checks it, and puts it
   // under its name at once; of a local file it remembers where it lies. What is there already is

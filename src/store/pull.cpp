@@ -25,11 +25,7 @@ namespace fs = std::filesystem;
 // The name a model gets: of a URL or a file its own, without the ending.
 std::string name_for(const Reference& reference, const std::string& source) {
   switch (reference.kind) {
-    case Reference::Kind::kCatalog: {
-      const CatalogModel* known = find_in_catalog(reference.model);
-      if (reference.type.empty()) return known->full_name();
-      return reference.text();
-    }
+    case Reference::Kind::kCatalog: return reference.full_text();
     case Reference::Kind::kHub: return source;
     case Reference::Kind::kUrl:
     case Reference::Kind::kFile: break;
@@ -64,17 +60,28 @@ Result<std::string> read_token(const StoreOptions& options) {
   return token;
 }
 
-Result<HttpOptions> http_options(const StoreOptions& options, const JobControl& control) {
-  HttpOptions http;
-  http.cancelled = control.cancelled;
-  RECKON_ASSIGN(http.token, read_token(options));
-  if (http.token.empty()) return http;
-  RECKON_ASSIGN(http.token_origin, parse_url(options.hub_endpoint));
-  if (!http.token_origin->is_https && !is_loopback(*http.token_origin)) {
+Status add_token(const StoreOptions& options, HttpOptions& http) {
+  RECKON_ASSIGN(const std::string token, read_token(options));
+  if (token.empty()) return {};
+  RECKON_ASSIGN(const Url endpoint, parse_url(options.hub_endpoint));
+  if (!endpoint.is_https && !is_loopback(endpoint)) {
     return usage_error(
         fmt::format("HF_ENDPOINT: {} would carry HF_TOKEN unencrypted: expected https, or no token",
                     options.hub_endpoint));
   }
+  http.token = token;
+  http.token_origin = endpoint;
+  return {};
+}
+
+// What needs no hub isn't kept from coming by a token that can't be sent: it goes without.
+Result<HttpOptions> http_options(const StoreOptions& options, const JobControl& control,
+                                 Reference::Kind kind) {
+  HttpOptions http;
+  http.cancelled = control.cancelled;
+  if (kind == Reference::Kind::kFile) return http;
+  const Status added = add_token(options, http);
+  if (!added.ok() && kind != Reference::Kind::kUrl) return added.error();
   return http;
 }
 
@@ -106,7 +113,7 @@ class Pull {
       : options_(options), control_(control) {}
 
   Result<ModelRecord> remote(const ModelFolder& folder, HttpClient& client, const HttpOptions& http,
-                             const RemoteModel& model) {
+                             RemoteModel model) {
     std::vector<ServedFile> served;
     uint64_t missing = 0;
     total_bytes_ = 0;
@@ -118,6 +125,11 @@ class Pull {
             .total_bytes = 0,
             .bytes_per_s = 0});
       RECKON_ASSIGN(ServedFile found, ask_about(client, file));
+      // Of the hub's files nothing is taken unchecked.
+      if (found.remote.sha256.empty() && model.list) {
+        RECKON_RETURN_IF_ERROR(add_listed_hashes(client, model));
+        RECKON_ASSIGN(found, ask_about(client, file));
+      }
       total_bytes_ += found.remote.bytes;
       missing += missing_bytes(folder, found);
       served.push_back(std::move(found));
@@ -183,17 +195,11 @@ class Pull {
   uint64_t total_bytes_ = 0;
 };
 
-// What stands in the store under this source already, with its files still as they were.
+// What stands in the store under this source already.
 std::optional<ModelRecord> there_already(const ModelFolder& folder) {
   if (!folder.has(kRecordName)) return std::nullopt;
   const Result<ModelRecord> record = read_record(folder.path());
   if (!record.ok()) return std::nullopt;
-  for (const ModelFile& file : record->files) {
-    const Result<FileStat> stat = stat_file(file.path, links_of(record->origin));
-    if (!stat.ok() || stat->bytes != file.bytes || stat->written_at_ns != file.written_at_ns) {
-      return std::nullopt;
-    }
-  }
   return *record;
 }
 
@@ -221,7 +227,7 @@ Result<StoredModel> ModelStore::pull(const Reference& reference, const JobContro
                              held->origin != ModelOrigin::kLocalFile;
     if (is_anothers) return held;
   }
-  RECKON_ASSIGN(const HttpOptions http, http_options(options_, control));
+  RECKON_ASSIGN(const HttpOptions http, http_options(options_, control, reference.kind));
   HttpClient client(http);
   RemoteModel remote;
   if (reference.kind == Reference::Kind::kFile) {
@@ -243,8 +249,12 @@ Result<StoredModel> ModelStore::pull(const Reference& reference, const JobContro
   RECKON_ASSIGN(ModelFolder folder,
                 ModelFolder::create(options_.folder, folder_name_of(remote.source)));
   RECKON_RETURN_IF_ERROR(folder.lock());
-  std::optional<ModelRecord> record = there_already(folder);
-  if (!record) {
+  const std::optional<ModelRecord> before = there_already(folder);
+  ModelRecord record;
+  const bool is_whole = before && is_as_stored(before->under(name));
+  if (is_whole) {
+    record = *before;
+  } else {
     Pull pull(options_, control);
     Result<ModelRecord> made = reference.kind == Reference::Kind::kFile
                                    ? pull.local(remote.source)
@@ -258,18 +268,20 @@ Result<StoredModel> ModelStore::pull(const Reference& reference, const JobContro
       RECKON_RETURN_IF_ERROR(folder.remove_all());
       return bad_file(file.error().message + "; nothing of it is kept");
     }
-    made->pulled_at_s = now_s();
     record = std::move(*made);
+    record.pulled_at_s = now_s();
+    if (before) record.names = before->names;
   }
-  if (std::find(record->names.begin(), record->names.end(), name) == record->names.end()) {
-    const bool is_new = record->names.empty();
-    record->names.push_back(name);
-    const Status written = write_record(folder.path(), *record);
+  const bool is_named =
+      std::find(record.names.begin(), record.names.end(), name) != record.names.end();
+  if (!is_named) record.names.push_back(name);
+  if (!is_named || !is_whole) {
+    const Status written = write_record(folder.path(), record);
     // One that may not last must not make the next try succeed without another look.
-    if (!written.ok() && is_new) folder.remove_file(kRecordName);
+    if (!written.ok() && !before) folder.remove_file(kRecordName);
     if (!written.ok()) return written.error();
   }
-  return record->under(name);
+  return record.under(name);
 } catch (const std::exception& error) {
   return failed(fmt::format("{}: {}", reference.text(), error.what()));
 }

@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <cctype>
+#include <vector>
 
+#include "base/ascii.h"
 #include "base/json.h"
 #include "store/catalog.h"
 #include "store/url.h"
@@ -20,6 +22,10 @@ bool is_name_character(unsigned char c) {
 }
 
 bool is_one_of(char c, std::string_view set) { return set.find(c) != std::string_view::npos; }
+
+bool is_file_name_character(char c) {
+  return is_name_character(static_cast<unsigned char>(c)) || is_one_of(c, "+=()[] ");
+}
 
 // An owner, a repository, a type or a revision.
 Status check_part(std::string_view part, std::string_view what, std::string_view whole) {
@@ -105,6 +111,12 @@ std::string Reference::text() const {
   return {};
 }
 
+std::string Reference::full_text() const {
+  const CatalogModel* known =
+      kind == Kind::kCatalog && type.empty() ? find_in_catalog(model) : nullptr;
+  return known == nullptr ? text() : known->full_name();
+}
+
 Result<Reference> parse_reference(std::string_view text) {
   if (text.find('\0') != std::string_view::npos || text.empty()) {
     return usage_error(fmt::format("expected a model's name, found {}", excerpt(text)));
@@ -127,36 +139,51 @@ Result<Reference> parse_reference(std::string_view text) {
   return parse_catalog_name(text);
 }
 
+Result<Reference> parse_ollama_name(std::string_view text) {
+  constexpr std::string_view kLatest = ":latest";
+  if (text.ends_with(kLatest)) text.remove_suffix(kLatest.size());
+  for (const std::string_view host : {"hf.co/", "huggingface.co/"}) {
+    if (!text.starts_with(host)) continue;
+    const std::string name = std::string(kHub) + std::string(text.substr(host.size()));
+    RECKON_ASSIGN(Reference reference, parse_hub(name));
+    reference.type = ascii_lower(reference.type);
+    return reference;
+  }
+  for (const CatalogModel& model : catalog()) {
+    const std::vector<std::string>& names = model.ollama_names;
+    if (std::find(names.begin(), names.end(), text) == names.end()) continue;
+    Reference reference;
+    reference.model = model.name;
+    return reference;
+  }
+  return parse_reference(text);
+}
+
 Status check_model_name(std::string_view name) {
   bool good =
       !name.empty() && name.size() <= kMaxModelNameBytes &&
       std::all_of(name.begin(), name.end(),
-                  [](char c) {
-                    return is_name_character(static_cast<unsigned char>(c)) || is_one_of(c, ":/@");
-                  }) &&
+                  [](char c) { return is_file_name_character(c) || is_one_of(c, ":/@"); }) &&
       std::isalnum(static_cast<unsigned char>(name.front())) != 0;
   std::string_view rest = name;
   while (good) {
     const size_t end = std::min(rest.find_first_of("/:@"), rest.size());
     const std::string_view part = rest.substr(0, end);
-    good = !part.empty() && part != "." && part != "..";
+    good =
+        !part.empty() && part != "." && part != ".." && part.front() != ' ' && part.back() != ' ';
     if (end == rest.size()) break;
     rest.remove_prefix(end + 1);
   }
   if (good) return {};
   return usage_error(fmt::format(
-      "model name {}: expected 1 to {} letters, digits and . _ - : / @, beginning with a letter or "
-      "digit, and nothing empty, . or .. between separators",
+      "model name {}: expected 1 to {} letters, digits, blanks and . _ - + = ( ) [ ] : / @, "
+      "beginning with a letter or digit; between : / @ nothing empty, . or .., no blank at an end",
       excerpt(name), kMaxModelNameBytes));
 }
 
 Status check_file_name(std::string_view name, std::string_view what) {
   const bool good = !name.empty() && name.size() <= kMaxFileNameBytes &&
-                    std::all_of(name.begin(), name.end(),
-                                [](char c) {
-                                  return is_name_character(static_cast<unsigned char>(c)) ||
-                                         is_one_of(c, "+=()[] ");
-                                }) &&
+                    std::all_of(name.begin(), name.end(), is_file_name_character) &&
                     name.front() != '.' && name.front() != '-' && name.front() != ' ' &&
                     name.back() != ' ';
   if (good) return {};

@@ -29,14 +29,22 @@ struct Reference {
 
   // The spelling that parse_reference reads back.
   std::string text() const;
+  // The same, of the catalog's models with the type that is meant where none is named.
+  std::string full_text() const;
 };
 
 // Errors: kUsage, naming what was expected: for unknown schemes (file: too), names with "..",
 // backslashes, control characters, bytes outside ASCII or percent signs, and names too long.
 Result<Reference> parse_reference(std::string_view text);
 
-// Whether text can stand for a model in the store: 1 to 200 of a-z A-Z 0-9 . _ - : / @, beginning
-// with a letter or digit, no empty part, "." or ".." between slashes. Errors: kUsage.
+// The same for clients of Ollama, who also write "deepseek-r1:7b" for r1:7b,
+// "hf.co/owner/repo:Q8_0" or "huggingface.co/…" for hf:owner/repo:q8_0, and ":latest" where no tag
+// is meant.
+Result<Reference> parse_ollama_name(std::string_view text);
+
+// Whether text can stand for a model in the store: 1 to 200 of a-z A-Z 0-9 . _ - + = ( ) [ ] : / @
+// and blanks, beginning with a letter or digit; of the parts between : / @ none empty, "." or "..",
+// or with a blank at an end. Errors: kUsage.
 Status check_model_name(std::string_view name);
 
 // Whether one part of a path may become a file's name in the store: 1 to 200 of a-z A-Z 0-9 . _ - +

@@ -75,6 +75,11 @@ Result<ServedFile> ask_about(HttpClient& client, const RemoteFile& remote) {
   get.on_head = [&](const HttpHead& head) -> Result<bool> {
     hub.read(head, remote.url);
     served.etag = head.field("ETag");
+    // A page with "back soon" on it would be taken for another file, and begin it anew.
+    const bool is_good = head.status == 200 || head.status == 206;
+    if (is_good && head.field("Content-Type").starts_with("text/html")) {
+      return failed(remote.url.public_text() + ": the server answers with a page, not with a file");
+    }
     const auto range = parse_content_range(head.field("Content-Range"));
     if (head.status == 206 && range && range->first == 0 && range->last == 0) {
       served.has_ranges = true;

@@ -17,10 +17,11 @@ class EnergyMeterTest : public ::testing::Test {
     root_ = mkdtemp(name.data());
   }
   ~EnergyMeterTest() override { std::filesystem::remove_all(root_); }
-  void set(int package, const std::string& microjoules, const std::string& range = "1000000") {
-    const std::string folder = root_ + "/intel-rapl:" + std::to_string(package);
+  void set(int zone, const std::string& microjoules, const std::string& name = "package-0") {
+    const std::string folder = root_ + "/intel-rapl:" + std::to_string(zone);
     std::filesystem::create_directories(folder);
-    std::ofstream(folder + "/max_energy_range_uj") << range << '\n';
+    std::ofstream(folder + "/name") << name << '\n';
+    std::ofstream(folder + "/max_energy_range_uj") << 1'000'000 << '\n';
     std::ofstream(folder + "/energy_uj") << microjoules << '\n';
   }
   std::string root_;
@@ -46,10 +47,24 @@ TEST_F(EnergyMeterTest, ACounterThatStartedAgain) {
   EXPECT_DOUBLE_EQ(meter.take(), 0.2);
 }
 
+TEST_F(EnergyMeterTest, OnlyPackagesCount) {
+  set(0, "100", "psys");
+  set(1, "100", "package-0-die-1");
+  set(2, "100", "pack");
+  EnergyMeter meter(root_);
+  meter.take();
+  set(0, "900000", "psys");
+  set(1, "250100", "package-0-die-1");
+  set(2, "900000", "pack");
+  EXPECT_DOUBLE_EQ(meter.take(), 0.25);
+}
+
 TEST_F(EnergyMeterTest, NothingToRead) {
   EnergyMeter none(root_ + "/absent");
   EXPECT_FALSE(none.readable());
   EXPECT_EQ(none.take(), 0);
+  set(0, "100", "psys");
+  EXPECT_FALSE(EnergyMeter(root_).readable());
   set(0, "no number");
   EXPECT_FALSE(EnergyMeter(root_).readable());
 }

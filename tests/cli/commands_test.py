@@ -24,6 +24,23 @@ class Bundled(harness.Tests):
         self.assertIn("number", self.expect(0, "ask", "--temp", "0", "Who was the first king of "
                                             "France?").stdout.decode())
 
+    def test_is_not_stopped_at_a_result_on_the_way(self):
+        for rule in ("confident", "agreed", "either"):
+            for question, answer in (("What is 412*37?", b"15244"), ("What is 58*64?", b"3712")):
+                ask = self.expect(0, "ask", "--temp", "0", "--early-stop", rule, question)
+                self.assertEqual(ask.stdout.strip(), answer, (rule, question))
+
+    def test_explains_why_the_thought_ended(self):
+        def explanation(*more):
+            return self.expect(0, "ask", "-m", "reckon-small", "--temp", "0", "--explain", *more,
+                               "What is 412*37?").stderr.decode()
+
+        self.assertRegex(explanation(), r"ended after \d+ tokens: the model closed it\.")
+        self.assertRegex(explanation("--think-budget", 4), r"ended after 4 tokens: its budget\.")
+        self.assertIn("1 side branch took", explanation("--early-stop", "confident"))
+        self.assertIn("The vote was decided (no other answer could catch up); no more paths were "
+                      "begun.", explanation("--paths", 3, "--window", 1, "--vote-confidence", 1))
+
     def test_is_a_model_like_others(self):
         models = json.loads(self.expect(0, "list", "--json").stdout)["models"]
         own = [model for model in models if model["name"] == "reckon-small"]
@@ -412,9 +429,11 @@ class Thinking(harness.Tests):
         tree = self.ask("--paths", 5, "--window", 2, "--vote-stop", "off")
         report = tree["deliberation"]
         self.assertEqual(len(report["paths"]), 5)
+        self.assertEqual((report["paths_asked"], report["vote_end"]), (5, "none"))
         for path in report["paths"]:
-            self.assertTrue({"answer", "thought_end", "finished", "tokens", "probes", "weight"}
-                            <= set(path))
+            self.assertTrue({"answer", "thought_end", "finished", "finish_reason", "tokens",
+                             "probes", "weight"} <= set(path))
+            self.assertEqual(path["finished"], path["finish_reason"] == "stop")
         if report["chosen"] == 0:
             self.assertEqual((tree["thinking"], tree["answer"]),
                              (plain["thinking"], plain["answer"]))
@@ -424,8 +443,8 @@ class Thinking(harness.Tests):
 
     def test_a_path_that_is_probed_stays_as_it_is(self):
         plain = self.ask()
-        tree = self.ask("--early-stop", "confident", "--early-confidence", 1, "--early-style",
-                        "lines", "--early-gap", 1)
+        tree = self.ask("--early-stop", "either", "--early-confidence", 1, "--early-agree", 1000,
+                        "--early-style", "lines", "--early-gap", 1)
         self.assertEqual((tree["thinking"], tree["answer"]), (plain["thinking"], plain["answer"]))
         self.assertIn("deliberation", tree)
 
@@ -435,21 +454,31 @@ class Thinking(harness.Tests):
         program.chmod(0o755)
         tree = self.ask("--effort", "none", "--verify", program)
         path = tree["deliberation"]["paths"][0]
-        if path["answer"]:
-            self.assertEqual(path["passed"], True)
+        # Broken off it is not judged.
+        self.assertEqual(path.get("passed", False),
+                         path["finished"] and path["answer"] != "")
         # With one path there is no vote to tell of, but a verdict.
-        program.write_text("#!/bin/sh\nread -r line\necho '{\"pass\": false}'\n")
-        schema = '{"enum": [1]}'
-        run = self.expect(0, "ask", "-m", self.model, "--ctx", 256, "--max-tokens", 100,
-                          "--json-schema", schema, "--effort", "none", "--verify", program,
-                          "--explain", "hello")
-        self.assertIn("The answer did not pass.", run.stderr.decode())
-        self.assertNotIn("100.0 %", run.stderr.decode())
+        for verdict, told in (('"pass": true', "The answer passed."),
+                              ('"pass": false', "The answer did not pass."),
+                              ('"score": 0.5', "The answer's score is 0.500.")):
+            program.write_text(f"#!/bin/sh\nread -r line\necho '{{{verdict}}}'\n")
+            run = self.expect(0, "ask", "-m", self.model, "--ctx", 256, "--max-tokens", 100,
+                              "--json-schema", '{"enum": [1]}', "--effort", "none", "--verify",
+                              program, "--explain", "hello")
+            self.assertIn(told, run.stderr.decode())
+            self.assertNotIn("100.0 %", run.stderr.decode())
 
     def test_explain_goes_to_standard_error(self):
         run = self.expect(0, "ask", "-m", self.model, "--ctx", 256, "--max-tokens", 20, "--effort",
                           "none", "--explain", "hello")
         self.assertIn("No thought was allowed.", run.stderr.decode())
+
+    def test_budget_off_in_a_chat_is_no_effort_either(self):
+        run = self.expect(0, "chat", "-m", self.model, "--effort", "low",
+                          stdin=b"/budget\n/budget off\n/budget\n")
+        notes = [line for line in run.stderr.decode().split("\n") if "thought" in line]
+        self.assertEqual(notes, ["a thought may take what effort low allows",
+                                 *["a thought may take as many tokens as it likes"] * 2])
 
     def test_what_makes_no_sense_is_2(self):
         ask = ("ask", "-m", self.model)
@@ -459,6 +488,8 @@ class Thinking(harness.Tests):
         self.expect_error(2, "--paths: expected", *ask, "--ctx", 64, "--paths", "65", "x")
         self.expect_error(2, "--window: expected", *ask, "--ctx", 64, "--paths", "2", "--window",
                           "0", "x")
+        self.expect_error(2, "--window: expected at least 2", *ask, "--ctx", 64, "--paths", "2",
+                          "--window", "1", "--vote-stop", "window", "x")
         self.expect_error(2, "--early-stop", *ask, "--early-stop", "often", "x")
         self.expect_error(2, "--soft-share: expected", *ask, "--ctx", 64, "--soft-share", "2", "x")
         self.expect_error(2, "--verify", *ask, "--ctx", 64, "--verify", "absent", "x")
@@ -482,6 +513,11 @@ class Thinking(harness.Tests):
         self.assertGreater(tree["alone_seconds_8_paths"], 0)
         plot = (self.folder / "plot.svg").read_text()
         self.assertTrue(plot.startswith("<svg") and plot.endswith("</svg>\n"))
+        # What was not measured is left out.
+        arguments = ("thinking", "-m", self.model, "--ctx", 128, "--data", data, "-n", 1,
+                     "--max-tokens", 1, "--alone", 0)
+        self.assertNotIn("alone_seconds_1_path", self.expect_json(*arguments))
+        self.assertNotIn(b"alone", self.expect(0, *arguments).stdout)
 
 
 class CtrlC(harness.Tests):
@@ -491,7 +527,7 @@ class CtrlC(harness.Tests):
                           "4000", "--threads", "1", *more, "hello", env={"RECKON_ISA": "scalar"})
 
     def test_first_ends_the_thought_second_the_answer(self):
-        process = self.long_ask("--show-thinking")
+        process = self.long_ask("--show-thinking", "--explain")
         read_until(process.stderr, lambda data: len(data) > 5)
         process.send_signal(signal.SIGINT)
         read_until(process.stdout, lambda data: len(data) > 5)
@@ -499,6 +535,7 @@ class CtrlC(harness.Tests):
         _, errors = process.communicate(timeout=harness.TIMEOUT_S)
         self.assertEqual(process.returncode, 130)
         self.assertIn(b"(stopped)", errors)
+        self.assertIn(b"the answer was asked for", errors)
 
     def test_json_is_whole_when_interrupted(self):
         process = self.long_ask("--json", "--raw")

@@ -218,6 +218,13 @@ TEST(MinThink, ABudgetAndAPersonComeFirst) {
   request.min_think_tokens = 20;
   request.think_budget = 20;
   EXPECT_EQ(run(rig, request).usage.output.thinking, 20);
+  // "\nWait" is five tokens: a fourth has no room.
+  request.min_think_tokens = 18;
+  request.think_budget = 18;
+  const Completion closed = run(rig, request);
+  EXPECT_EQ(closed.usage.output.thinking, 15);
+  EXPECT_EQ(closed.thought_end, ThoughtEnd::kBudget);
+  EXPECT_EQ(closed.answer, "four");
   request.think_budget.reset();
   request.min_think_tokens = 300;
   Log log;
@@ -228,6 +235,24 @@ TEST(MinThink, ABudgetAndAPersonComeFirst) {
   }
   EXPECT_EQ(log.finished->thought_end, ThoughtEnd::kAsked);
   EXPECT_EQ(log.answer, "four");
+}
+
+TEST(MinThink, TheWordsThatGoOnSpendTheBudgetToo) {
+  Rig rig(tiny_shape(), [](const std::vector<TokenId>& sequence) -> TokenId {
+    const std::string text = plain_text(sequence, kPrompt.size());
+    if (text.find('>') != std::string::npos) return kEos;
+    return text.empty() ? kThinkEnd : 'a';
+  });
+  Request request = thinking_request(kPrompt);
+  request.min_think_tokens = 5;
+  for (const int64_t budget : {5, 7}) {
+    request.think_budget = budget;
+    const Completion done = run(rig, request);
+    const std::string thought = budget == 5 ? "\nWait" : "\nWaitaa";
+    EXPECT_EQ(plain_text(done.tokens, 0), thought + "\n>\n\n$");
+    EXPECT_EQ(done.usage.output.thinking, budget);
+    EXPECT_EQ(done.thought_end, ThoughtEnd::kBudget);
+  }
 }
 
 // Guessed tokens that come true must not carry a thought past its minimum's rules.

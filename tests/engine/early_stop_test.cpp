@@ -108,6 +108,33 @@ TEST(EarlyStop, TriesToAnswerStraightAwayInAStyleThatCan) {
   EXPECT_EQ(run(story, request).thinking, "first\nsecond");
 }
 
+// Such a model copies the result of every line with certainty, so there only agreement decides.
+TEST(EarlyStop, InAStyleThatAnswersStraightAwayConfidenceCountsAtTheStartOnly) {
+  Story story = three_lines({});
+  story.answer = [](const std::string& thought) {
+    return std::string(thought == "\n" ? "7" : "4");
+  };
+  const auto run_unsure_at_start = [&](EarlyStop::Rule rule) {
+    Rig rig(tiny_shape(), tell(kPrompt.size(), story));
+    rig.record->adjust = [](const std::vector<TokenId>& sequence, std::span<float> logits) {
+      if (plain_text(sequence, kPrompt.size()) == "\n>\n\n") logits['8'] = 100.0f;
+    };
+    Request request = early(rule);
+    request.early_stop.style = "lines";
+    Result<Completion> done = rig.engine->generate(request);
+    EXPECT_TRUE(done.ok());
+    return done.ok() ? *done : Completion{};
+  };
+  const Completion confident = run_unsure_at_start(EarlyStop::Rule::kConfident);
+  EXPECT_EQ(confident.thinking, "first\nsecond\nthird\nlast");
+  EXPECT_EQ(confident.thought_end, ThoughtEnd::kOwn);
+  EXPECT_EQ(confident.deliberation->paths[0].n_probes, 1);
+  const Completion either = run_unsure_at_start(EarlyStop::Rule::kEither);
+  EXPECT_EQ(either.thinking, "first\nsecond\nthird");
+  EXPECT_EQ(either.thought_end, ThoughtEnd::kAgreed);
+  EXPECT_EQ(either.deliberation->paths[0].n_probes, 4);
+}
+
 TEST(EarlyStop, GoesOnWhereTheyDont) {
   Request request = early(EarlyStop::Rule::kAgreed);
   request.early_stop.agreeing = 2;
@@ -289,10 +316,30 @@ TEST(EarlyStop, CancelledInEveryPhase) {
       left = rig.engine->step();
     }
     ASSERT_TRUE(log.finished.has_value());
+    EXPECT_EQ(std::ssize(log.tokens), log.finished->usage.output.total()) << "all of it is told";
     if (known && !log.finished->usage.output.answer) {
       EXPECT_EQ(log.finished->reason, FinishReason::kCancelled);
     }
     rig.expect_idle();
+  }
+}
+
+TEST(EarlyStop, AThoughtThatHadEndedKeepsItsEndAfterACancel) {
+  for (const auto rule : {EarlyStop::Rule::kAgreed, EarlyStop::Rule::kConfident}) {
+    Rig rig(tiny_shape(), tell(kPrompt.size(), three_lines({"4", "5", "6"})));
+    Log log;
+    const Result<RequestId> id = rig.engine->submit(early(rule), log.sink());
+    ASSERT_TRUE(id.ok());
+    while (log.answer.empty()) ASSERT_TRUE(rig.engine->step());
+    EXPECT_TRUE(rig.engine->cancel(*id));
+    while (rig.engine->step()) {
+    }
+    ASSERT_TRUE(log.finished.has_value());
+    EXPECT_EQ(log.finished->reason, FinishReason::kCancelled);
+    const ThoughtEnd end =
+        rule == EarlyStop::Rule::kAgreed ? ThoughtEnd::kOwn : ThoughtEnd::kConfident;
+    EXPECT_EQ(log.finished->thought_end, end);
+    EXPECT_EQ(log.finished->deliberation->paths[0].end, end);
   }
 }
 

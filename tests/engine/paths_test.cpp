@@ -108,6 +108,8 @@ TEST(Paths, TheVoteEndsAsSoonAsItIsDecided) {
   EXPECT_EQ(done.thought_end, ThoughtEnd::kVote);
   EXPECT_EQ(done.deliberation->paths.size(), 4u);
   EXPECT_TRUE(done.deliberation->decided_early);
+  EXPECT_EQ(done.deliberation->n_asked, 16);
+  EXPECT_EQ(done.deliberation->vote_end, VoteEnd::kPosterior);
   EXPECT_DOUBLE_EQ(done.deliberation->posterior, 1 - 1.0 / 32);
   EXPECT_EQ(done.answer, "The answer is 2");
   EXPECT_EQ(*done.usage.saved_tokens, 12 * done.usage.output.total());
@@ -143,6 +145,7 @@ TEST(Paths, WindowsThatAgreeEndTheSampling) {
   const Completion done = same.run(paths(9, Stop::kWindow, 3));
   EXPECT_EQ(done.deliberation->paths.size(), 3u);
   EXPECT_EQ(done.thought_end, ThoughtEnd::kVote);
+  EXPECT_EQ(done.deliberation->vote_end, VoteEnd::kWindow);
   for (const uint64_t seed : {1, 2, 3}) {
     Dice dice("123");
     const Completion mixed = dice.run(paths(9, Stop::kWindow, 3, seed));
@@ -163,6 +166,7 @@ TEST(Paths, EndsWhenNobodyCanCatchUp) {
   const Completion done = dice.run(request);
   EXPECT_EQ(done.deliberation->paths.size(), 3u);
   EXPECT_TRUE(done.deliberation->decided_early);
+  EXPECT_EQ(done.deliberation->vote_end, VoteEnd::kCertain);
 }
 
 TEST(Paths, TiesGoToTheLowestPath) {
@@ -201,6 +205,9 @@ TEST(Paths, AnswersThatWereBrokenOffDontVote) {
   ASSERT_EQ(done.deliberation->votes.size(), 1u);
   EXPECT_EQ(done.deliberation->votes[0].normalised, "1");
   EXPECT_LT(done.deliberation->votes[0].n_votes, 6);
+  for (const PathReport& path : done.deliberation->paths) {
+    EXPECT_EQ(path.finished, path.reason == FinishReason::kStop);
+  }
   request.max_tokens = 2;
   const Completion none = Dice("19").run(request);
   EXPECT_TRUE(none.deliberation->votes.empty());
@@ -278,6 +285,9 @@ TEST(Paths, CancelledInEveryPhase) {
       left = dice.rig.engine->step();
     }
     ASSERT_TRUE(log.finished.has_value());
+    for (const PathReport& path : log.finished->deliberation->paths) {
+      EXPECT_EQ(path.output.total(), path.n_tokens);
+    }
     if (known && when < 30) {
       EXPECT_EQ(log.finished->reason, FinishReason::kCancelled);
     }
@@ -355,6 +365,7 @@ TEST(Paths, RefusesWhatMakesNoSense) {
   refused("paths", [](Request& r) { r.paths.n = 0; });
   refused("paths", [](Request& r) { r.paths.n = 65; });
   refused("window", [](Request& r) { r.paths.window = 0; });
+  refused("window", [](Request& r) { r.paths = {.n = 4, .window = 1, .stop = Stop::kWindow}; });
   refused("confidence", [](Request& r) { r.paths.confidence = 0.5; });
   refused("confidence", [](Request& r) { r.paths.confidence = std::nan(""); });
   refused("early_stop", [](Request& r) {

@@ -6,9 +6,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <set>
 
 #include "engine/engine.h"
 #include "tests/engine/story.h"
@@ -83,22 +85,81 @@ class VerifierTest : public ::testing::Test {
   std::string folder_;
 };
 
-const std::string kPasses3 =
-    "read line; case $line in *'\"answer\":\"3\"'*) echo '{\"pass\":true}';; *) echo "
-    "'{\"pass\":false}';; esac";
+// A program that lets one answer pass.
+std::string passes(const std::string& answer) {
+  return "read line; case $line in *'\"answer\":\"" + answer +
+         "\"'*) echo '{\"pass\":true}';; *) echo '{\"pass\":false}';; esac";
+}
 
 TEST_F(VerifierTest, TheFirstAnswerThatPassesEndsTheRest) {
-  const Completion done = run(kPasses3, 16, 4);
+  const Completion done = run(passes("3"), 16, 4);
   EXPECT_EQ(done.answer, "The answer is 3");
   EXPECT_EQ(done.thought_end, ThoughtEnd::kVerified);
   const DeliberationReport& report = *done.deliberation;
   EXPECT_TRUE(*report.paths[static_cast<size_t>(report.chosen)].passed);
   EXPECT_LT(report.paths.size(), 16u);
   // The same again, whenever the verdicts come.
-  const Completion slow = run("sleep 0.0$(($$ % 10)); " + kPasses3, 16, 4);
+  const Completion slow = run("sleep 0.0$(($$ % 10)); " + passes("3"), 16, 4);
   EXPECT_EQ(slow.tokens, done.tokens);
   EXPECT_EQ(slow.deliberation->chosen, report.chosen);
   EXPECT_EQ(slow.deliberation->paths.size(), report.paths.size());
+}
+
+// Whichever path comes in last: nothing is ended by its pass.
+TEST_F(VerifierTest, APassOfTheLastOneEndsNothing) {
+  std::set<int64_t> seen;
+  for (uint64_t seed = 0; seed < 12; ++seed) {
+    const auto with_seed = [seed](Request& r) { r.sampling.seed = seed; };
+    const Completion none = run("echo '{\"pass\":false}'", 3, 3, with_seed);
+    const std::vector<PathReport>& paths = none.deliberation->paths;
+    const auto last = std::max_element(
+        paths.begin(), paths.end(),
+        [](const PathReport& a, const PathReport& b) { return a.n_tokens < b.n_tokens; });
+    const auto n_as_long = std::count_if(
+        paths.begin(), paths.end(), [&](const auto& p) { return p.n_tokens == last->n_tokens; });
+    if (n_as_long > 1) continue;  // they say the same
+    const Completion done = run(passes(last->answer), 3, 3, with_seed);
+    EXPECT_EQ(done.deliberation->chosen, last - paths.begin());
+    EXPECT_EQ(done.thought_end, ThoughtEnd::kOwn);
+    EXPECT_FALSE(done.deliberation->decided_early);
+    seen.insert(done.deliberation->chosen);
+  }
+  EXPECT_GT(seen.size(), 1u);
+}
+
+// Longer paths come in, and are judged, while the shortest one's verdict is awaited.
+TEST_F(VerifierTest, AVerdictThatDidNotCountIsNotTold) {
+  const Completion done =
+      run("read line; case $line in *'\"answer\":\"1\"'*) sleep 0.3; echo '{\"pass\":true}';; *) "
+          "echo '{\"pass\":false,\"score\":0.5}';; esac",
+          8, 8);
+  EXPECT_EQ(done.answer, "The answer is 1");
+  EXPECT_GT(done.timings.verify_ms, 0);
+  int64_t n_ended = 0;
+  for (const PathReport& path : done.deliberation->paths) {
+    if (path.reason != FinishReason::kCancelled) continue;
+    ++n_ended;
+    EXPECT_EQ(path.end, ThoughtEnd::kVerified);
+    EXPECT_FALSE(path.passed.has_value());
+    EXPECT_FALSE(path.score.has_value());
+    EXPECT_EQ(path.answer, "");
+  }
+  EXPECT_GT(n_ended, 0);
+}
+
+// A path of the digit d has 17 + 2 d tokens: of that of a 2 everything but the turn's end fits.
+TEST_F(VerifierTest, AnAnswerThatWasBrokenOffIsNotJudged) {
+  const Completion done = run(passes("2"), 8, 8, [](Request& r) { r.max_tokens = 20; });
+  EXPECT_EQ(done.answer, "The answer is 1");
+  EXPECT_EQ(done.thought_end, ThoughtEnd::kOwn);
+  int64_t n_broken_off = 0;
+  for (const PathReport& path : done.deliberation->paths) {
+    const bool whole = path.reason == FinishReason::kStop;
+    EXPECT_EQ(path.passed.has_value(), whole);
+    EXPECT_EQ(path.finished, whole);
+    n_broken_off += path.reason == FinishReason::kLength ? 1 : 0;
+  }
+  EXPECT_GT(n_broken_off, 0);
 }
 
 TEST_F(VerifierTest, GetsTheQuestionTheAnswerAndTheText) {
@@ -146,6 +207,20 @@ TEST_F(VerifierTest, OnePathIsJudgedToo) {
   EXPECT_EQ(done.deliberation->paths[0].passed, false);
   EXPECT_EQ(done.finish_reason, FinishReason::kStop);
   EXPECT_EQ(done.thought_end, ThoughtEnd::kOwn);
+}
+
+TEST_F(VerifierTest, IsAFileThatMayBeRun) {
+  const std::string path = folder_ + "/verify";
+  std::ofstream(path) << "#!/bin/sh\n";
+  Rig rig;
+  for (const std::string& program : {path, folder_, folder_ + "/absent"}) {
+    Request request = thinking_request(kPrompt);
+    request.verification = {.program = program, .question = ""};
+    const Result<RequestId> id = rig.engine->submit(request, {});
+    ASSERT_FALSE(id.ok()) << program;
+    EXPECT_EQ(id.error().kind, ErrorKind::kUsage);
+    EXPECT_THAT(id.error().message, HasSubstr("verify: expected a file that may be run"));
+  }
 }
 
 TEST_F(VerifierTest, CancelledWhileAVerdictIsAwaited) {

@@ -96,7 +96,32 @@ TEST(NormaliseAnswer, NumbersHaveOneForm) {
               "1/2");
   expect_same({"0", "-0", "0.0", "0/7", "00", "0e9"}, "0");
   expect_same({"1,234.5", "2469/2"}, "2469/2");
+  expect_same({"3/2", "1 1/2", "1  2/4", "(1 1/2)", "$1\\;1/2$", "x = 1 1/2", "1.5"}, "3/2");
+  expect_same({"-7/4", "-1 3/4", "- 1 3 / 4",
+               "\xe2\x88\x92"
+               "1 3/4"},
+              "-7/4");
   expect_same({"300000", "3e5", "3 \\times 10^5", "3*10^{5}"}, "300000");
+}
+
+TEST(NormaliseAnswer, NumbersThatStandApartStayApart) {
+  EXPECT_FALSE(same_answer("1 1/2", "11/2"));
+  EXPECT_FALSE(same_answer("3 5", "35"));
+  EXPECT_FALSE(same_answer("5\n7", "57"));
+  EXPECT_FALSE(same_answer("5\n700", "5700"));
+  EXPECT_FALSE(same_answer("1\n1/2", "3/2"));
+  EXPECT_FALSE(same_answer("0,125", "125"));
+  EXPECT_FALSE(same_answer("0 125", "125"));
+  EXPECT_FALSE(same_answer("0,125,000", "125000"));
+  EXPECT_FALSE(same_answer("A B", "AB"));
+  // What may be 1 + 234/5 and 1234/5 is neither.
+  EXPECT_FALSE(same_answer("1 234/5", "1234/5"));
+  EXPECT_FALSE(same_answer("1 234/5", "239/5"));
+  EXPECT_FALSE(same_answer("2 000/4", "500"));
+  EXPECT_FALSE(same_answer("1 1/0", "11/0"));
+  EXPECT_TRUE(same_answer("3  5", "3 5"));
+  EXPECT_TRUE(same_answer("5\n\n7", "5 \n7"));
+  EXPECT_TRUE(same_answer("5 700", "5700"));
 }
 
 TEST(NormaliseAnswer, LongNumbersStayExact) {
@@ -135,9 +160,10 @@ TEST(NormaliseAnswer, JsonHasOneSpellingAndKeepsItsTexts) {
 }
 
 TEST(NormaliseAnswer, IsItsOwnNormalForm) {
-  for (const std::string text : {"1,234.5", "\\frac{1}{3}", "x = 2", "$\\text{Yes}$", "(1, 2)",
-                                 "{\"b\": 1.0, \"a\": [\"X y\"]}", "[1.0]", "{1}",
-                                 "123456789012345678901", "\\sqrt{2}", "-0.125", "12,34", "3 cm"}) {
+  for (const std::string text :
+       {"1,234.5", "\\frac{1}{3}", "x = 2", "$\\text{Yes}$", "(1, 2)",
+        "{\"b\": 1.0, \"a\": [\"X y\"]}", "[1.0]", "{1}", "123456789012345678901", "\\sqrt{2}",
+        "-0.125", "12,34", "3 cm", "3 5", "5\n700", "0,125", "1 1/2", "1 234/5"}) {
     const std::string once = normalise_answer(text);
     EXPECT_EQ(normalise_answer(once), once) << text;
   }

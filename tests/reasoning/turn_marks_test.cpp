@@ -56,6 +56,9 @@ TEST(TurnMarks, PlacesKeepTheirDistance) {
   EXPECT_EQ(places(bytes("ab\n\ncd\n\nef\n\n"), 5), (Places{8}));
   EXPECT_EQ(places(bytes("ab\n\ncd\n\nef\n\n"), 4), (Places{4, 8, 12}));
   EXPECT_EQ(places(bytes("ab\n\ncd\n\nef\n\n"), 100), Places{});
+  // A word that comes too soon takes nothing from the break in the same token.
+  EXPECT_EQ(places({"a", "b", " Wait\n\n", "c"}, 3), Places{3});
+  EXPECT_EQ(places({"Wait\n\n", "a"}), Places{1});
 }
 
 TEST(TurnMarks, HoldsBackWhatMayBecomeAWord) {

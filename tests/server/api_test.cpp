@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -218,6 +219,81 @@ TEST(OpenAi, VotesCompareWholeAnswersAndCountThem) {
   EXPECT_NE(weighed.at("reckon").at("vote").at("share"), vote.at("share"));
 }
 
+// Closing the thought costs an answer nothing of what it may have.
+TEST(OpenAi, WithoutAThoughtTheAnswerHasAllTokens) {
+  const ServerRig rig;
+  const json::value reply = rig.chat(R"("max_tokens":6,"reasoning_effort":"none")").json();
+  EXPECT_FALSE(reply.at("choices").at(0).at("message").at("content").is_null());
+  EXPECT_EQ(reply.at("usage").at("completion_tokens_details").at("reasoning_tokens"), 0);
+}
+
+// A refusal has its line as well, which says where the fault was and nothing of what stood there.
+TEST(OpenAi, RefusalsAreLogged) {
+  const ServerRig rig;
+  EXPECT_EQ(rig.chat(R"("reasoning_effort":"puffin")").status, 400);
+  EXPECT_EQ(rig.chat(R"("model":"no-such-model")").status, 404);
+  EXPECT_EQ(get(rig.port, "/nowhere").status, 404);
+  EXPECT_EQ(call(rig.port, "PUT", "/v1/models", "", {}).status, 405);
+  std::vector<std::string> fields;
+  std::vector<int64_t> statuses;
+  std::istringstream lines(rig.logged());
+  for (std::string line; std::getline(lines, line);) {
+    const json::object object = json::parse(line).as_object();
+    EXPECT_EQ(object.at("event"), "refused");
+    EXPECT_TRUE(object.at("time").as_string().ends_with("Z"));
+    statuses.push_back(object.at("status").to_number<int64_t>());
+    const json::value* field = object.if_contains("field");
+    fields.emplace_back(field == nullptr ? "" : field->as_string().c_str());
+  }
+  EXPECT_EQ(statuses, (std::vector<int64_t>{400, 404, 404, 405}));
+  EXPECT_EQ(fields, (std::vector<std::string>{"reasoning_effort", "model", "", ""}));
+  EXPECT_EQ(rig.logged().find("puffin"), std::string::npos);
+}
+
+// Clients look for these words to shorten the conversation.
+TEST(OpenAi, TooLongAPromptHasTheCodeThatClientsKnow) {
+  const ServerRig rig;
+  const std::string content(4000, 'x');
+  const Reply chat = rig.chat(R"("max_tokens":1)", content);
+  EXPECT_EQ(chat.status, 400);
+  EXPECT_EQ(chat.json().at("error").at("code"), "context_length_exceeded");
+  EXPECT_EQ(chat.json().at("error").at("param"), "messages");
+  EXPECT_TRUE(chat.has("maximum context length is 512 tokens")) << chat.body;
+  const Reply message =
+      post(rig.port, "/v1/messages",
+           R"({"max_tokens":1,"messages":[{"role":"user","content":")" + content + "\"}]}");
+  EXPECT_EQ(message.status, 400);
+  EXPECT_TRUE(message.has("prompt is too long")) << message.body;
+}
+
+// Text and calls of one turn are several items of Responses and one message of chat.
+TEST(Responses, ItemsOfOneTurnAreOne) {
+  const ServerRig rig;
+  const auto n_prompt = [&](const std::string& path, const std::string& body, const char* usage) {
+    const Reply reply = post(rig.port, path, body);
+    EXPECT_EQ(reply.status, 200) << reply.body;
+    return reply.json().at("usage").at(usage).to_number<int64_t>();
+  };
+  const std::string calls =
+      R"({"id":"1","type":"function","function":{"name":"f","arguments":"{}"}},)"
+      R"({"id":"2","type":"function","function":{"name":"g","arguments":"{}"}})";
+  EXPECT_EQ(n_prompt("/v1/responses",
+                     R"({"max_output_tokens":1,"input":[{"role":"user","content":"a"},)"
+                     R"({"role":"assistant","content":"b"},)"
+                     R"({"type":"function_call","call_id":"1","name":"f","arguments":"{}"},)"
+                     R"({"type":"function_call","call_id":"2","name":"g","arguments":"{}"},)"
+                     R"({"type":"function_call_output","call_id":"1","output":"c"},)"
+                     R"({"type":"function_call_output","call_id":"2","output":"d"}]})",
+                     "input_tokens"),
+            n_prompt("/v1/chat/completions",
+                     R"({"max_tokens":1,"messages":[{"role":"user","content":"a"},)"
+                     R"({"role":"assistant","content":"b","tool_calls":[)" +
+                         calls +
+                         R"(]},{"role":"tool","tool_call_id":"1","content":"c"},)"
+                         R"({"role":"tool","tool_call_id":"2","content":"d"}]})",
+                     "prompt_tokens"));
+}
+
 // What was asked and answered is in the log where the server's owner wants that, and else not.
 TEST(OpenAi, LogsContentOnlyIfTold) {
   for (const bool told : {false, true}) {
@@ -227,12 +303,16 @@ TEST(OpenAi, LogsContentOnlyIfTold) {
     const json::value reply = rig.chat(R"("max_tokens":9,"temperature":0)", "cormorant").json();
     EXPECT_EQ(rig.chat(R"("max_tokens":9,"n":2)", "gannet").status, 200);
     EXPECT_EQ(rig.logged().find("cormorant") != std::string::npos, told);
+    EXPECT_EQ(rig.logged().find("gannet") != std::string::npos, told);
     const std::string first = rig.logged().substr(0, rig.logged().find('\n'));
     const json::object line = json::parse(first).as_object();
     ASSERT_EQ(line.contains("choices"), told) << first;
     if (!told) continue;
-    EXPECT_EQ(line.at("choices").at(0).at("thinking"),
-              reply.at("choices").at(0).at("message").at("reasoning_content"));
+    const json::value& message = reply.at("choices").at(0).at("message");
+    EXPECT_EQ(line.at("choices").at(0).at("thinking"), message.at("reasoning_content"));
+    const json::value said =
+        message.at("content").is_null() ? json::value("") : message.at("content");
+    EXPECT_EQ(line.at("choices").at(0).at("answer"), said);
     EXPECT_EQ(line.at("prompts").as_array().size(), 1u);
     const std::string second = rig.logged().substr(first.size() + 1);
     EXPECT_EQ(json::parse(second).at("prompts").as_array().size(), 1u);
@@ -252,18 +332,18 @@ TEST(OpenAi, PathsAreCountedAndEndOneByOne) {
   EXPECT_EQ(all.json().at("usage").at("completion_tokens"), 5 * n_alone);
   EXPECT_EQ(all.json().at("reckon").at("vote").at("votes"), 5);
 
-  // One in a window agrees with itself: the other four are never begun.
-  const std::string decided = alone + R"(,"n_paths":5,"paths_window":1,"paths_stop":"window")";
+  // A window of two agrees: the other three are never begun.
+  const std::string decided = alone + R"(,"n_paths":5,"paths_window":2,"paths_stop":"window")";
   const Reply whole = rig.chat(decided);
   const json::value value = whole.json();
-  EXPECT_EQ(value.at("choices").as_array().size(), 1u);
-  EXPECT_EQ(value.at("usage").at("completion_tokens"), n_alone);
+  EXPECT_EQ(value.at("choices").as_array().size(), 2u);
+  EXPECT_EQ(value.at("usage").at("completion_tokens"), 2 * n_alone);
   const Reply streamed = rig.chat(decided + R"(,"stream":true)");
   const std::vector<std::string> list = events(streamed.body);
   ASSERT_GE(list.size(), 2u);
   const json::value last = json::parse(list[list.size() - 2]);
   EXPECT_EQ(last.at("reckon").at("vote").at("answer"), "yes");
-  EXPECT_FALSE(streamed.has("\"index\":1"));
+  EXPECT_FALSE(streamed.has("\"index\":2"));
 
   // Some run into the limit while others come to their end.
   const Reply mixed =
@@ -404,6 +484,14 @@ TEST(OpenAi, ToolCallsAndTheirResults) {
   EXPECT_EQ(call.at("function").at("name"), "look_up");
   const json::value arguments = json::parse(call.at("function").at("arguments").as_string());
   EXPECT_TRUE(arguments.at("n").is_int64());
+  // Ended behind its first call, an answer with one call is the same.
+  const json::value alone = rig.chat(tools + R"(,"parallel_tool_calls":false)").json();
+  EXPECT_EQ(alone.at("choices").at(0).at("finish_reason"), "tool_calls");
+  EXPECT_EQ(alone.at("choices").at(0).at("message").at("tool_calls").at(0).at("function"),
+            call.at("function"));
+  EXPECT_LE(alone.at("usage").at("completion_tokens").to_number<int64_t>(),
+            reply.json().at("usage").at("completion_tokens").to_number<int64_t>());
+  EXPECT_EQ(rig.metric("answers_cancelled_total"), 0);
   const Reply streamed = rig.chat(tools + R"(,"stream":true)");
   EXPECT_TRUE(streamed.has("\"tool_calls\":[{")) << streamed.body;
   EXPECT_TRUE(streamed.has("\"finish_reason\":\"tool_calls\""));

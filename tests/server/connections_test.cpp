@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
+#include <atomic>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -167,6 +168,22 @@ TEST(Connections, ReadersThatDontReadAreCutOff) {  // C4
   EXPECT_GT(rig.metric("answers_cancelled_total"), 0);
 }
 
+// What the connection itself refuses has the shape of the API that was asked.
+TEST(Connections, RefusalsHaveTheShapeOfTheirApi) {
+  const ServerRig rig;
+  const auto refused = [&](const std::string& path) {
+    Socket socket(rig.port);
+    socket.send("POST " + path +
+                " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999999999\r\n\r\n");
+    const Reply reply = read_reply(socket);
+    EXPECT_EQ(reply.status, 413) << path;
+    return reply.json();
+  };
+  EXPECT_TRUE(refused("/api/chat").at("error").is_string());
+  EXPECT_EQ(refused("/v1/messages").at("type"), "error");
+  EXPECT_EQ(refused("/v1/chat/completions?x").at("error").at("type"), "invalid_request_error");
+}
+
 TEST(Connections, AStoppedServerEndsAnswersWithAReason) {
   server::ServerOptions options;
   options.pool.load.context_length = 4096;
@@ -182,6 +199,32 @@ TEST(Connections, AStoppedServerEndsAnswersWithAReason) {
       << rest.substr(rest.size() > 500 ? rest.size() - 500 : 0);
   EXPECT_EQ(idle.receive(), "");
   EXPECT_FALSE(Socket(rig.port).is_open());
+}
+
+// Finds that its files have changed and takes for ever to look at them again.
+class SlowLibrary final : public TinyLibrary {
+ public:
+  explicit SlowLibrary(std::atomic<bool>& asked) : asked_(asked) {}
+  Result<std::string> resolve(std::string_view, const JobControl& control) const override {
+    asked_ = true;
+    while (!control.cancelled()) ::usleep(5000);
+    return failed("it was not looked at to its end");
+  }
+
+ private:
+  std::atomic<bool>& asked_;
+};
+
+TEST(Connections, AStoppedServerTellsThoseWhoWaitForALoad) {
+  std::atomic<bool> asked = false;
+  ServerRig rig({}, std::make_unique<SlowLibrary>(asked));
+  Socket waiting(rig.port);
+  waiting.send(stream_request("x", 5));
+  ASSERT_TRUE(eventually([&] { return asked.load(); }));
+  rig.server->stop(std::chrono::milliseconds(50));
+  const Reply reply = read_reply(waiting);
+  EXPECT_EQ(reply.status, 503);
+  EXPECT_TRUE(reply.has("the server is shutting down")) << reply.body;
 }
 
 }  // namespace

@@ -56,7 +56,6 @@ TEST(Fields, WhatCannotBeHonouredIsNamed) {
       {"/v1/responses", R"("include":["message.output_text.logprobs"])", "include"},
       {"/v1/responses", R"("truncation":"auto")", "truncation"},
       {"/v1/responses", R"("tools":[{"type":"function","name":"a b"}])", "tools[0].name"},
-      {"/v1/responses", tools + R"(,"parallel_tool_calls":false)", "parallel_tool_calls"},
       {"/v1/responses", R"("text":{"format":{"type":"json_schema"}})", "text.format.schema"},
       {"/v1/responses", R"("instructions":")" + many + "\"", "input"},
       {"/v1/messages",
@@ -64,9 +63,6 @@ TEST(Fields, WhatCannotBeHonouredIsNamed) {
        R"("content":"b"}])",
        "messages[1].role"},
       {"/v1/messages", R"("tool_choice":{"type":"any"})", "tool_choice"},
-      {"/v1/messages",
-       custom + R"(,"tool_choice":{"type":"auto","disable_parallel_tool_use":true})",
-       "tool_choice.disable_parallel_tool_use"},
       {"/v1/messages", R"("thinking":{"type":"enabled"})", "thinking.budget_tokens"},
       {"/v1/messages", R"("tools":[{"name":"a b"}])", "tools[0].name"},
       {"/v1/messages", R"("stop_sequences":[""])", "stop_sequences"},
@@ -99,14 +95,19 @@ TEST(Fields, WhatCannotBeHonouredIsNamed) {
 
 TEST(Fields, WhatIsHonouredIsAccepted) {
   const ServerRig rig;
+  const std::string tools = std::string(R"("tools":[{"type":"function",)") + kFunction + "}]";
   const std::string custom = R"("tools":[{"name":"f","input_schema":{"type":"object"}}])";
   for (const Case& asked : std::vector<Case>{
            {"/v1/responses",
             R"("n":1,"n_paths":1,"top_logprobs":0,"include":[],"truncation":"disabled",)"
             R"("max_tool_calls":2,"max_output_tokens":3)",
             ""},
+           {"/v1/responses", tools + R"(,"parallel_tool_calls":false)", ""},
+           {"/v1/messages",
+            custom + R"(,"tool_choice":{"type":"auto","disable_parallel_tool_use":true})", ""},
            {"/v1/messages",
             custom + R"(,"tool_choice":{"type":"any","disable_parallel_tool_use":true})", ""},
+           {"/api/chat", R"("options":{"num_ctx":1000000,"num_predict":3})", ""},
            {"/v1/messages", R"("output_config":{"effort":"low"})", ""}}) {
     EXPECT_EQ(ask(rig, asked).status, 200) << asked.fields;
   }

@@ -308,12 +308,12 @@ void add_other_routes(std::vector<Case>& cases) {
     add("/v1/completions", body);
   }
   for (const char* fields :
-       {"\"options\":5", "\"options\":{\"num_ctx\":1000000}", "\"options\":{\"num_ctx\":0}",
-        "\"options\":{\"num_ctx\":1}", "\"options\":{\"temperature\":\"hot\"}",
-        "\"options\":{\"num_predict\":0}", "\"options\":{\"num_predict\":-3}",
-        "\"options\":{\"mirostat\":1}", "\"options\":{\"stop\":5}", "\"keep_alive\":\"soon\"",
-        "\"keep_alive\":\"5x\"", "\"keep_alive\":{}", "\"keep_alive\":1e300", "\"think\":\"hard\"",
-        "\"think\":5", "\"stream\":\"no\"", "\"logprobs\":true", "\"tools\":5"}) {
+       {"\"options\":5", "\"options\":{\"num_ctx\":0}", "\"options\":{\"num_ctx\":1}",
+        "\"options\":{\"temperature\":\"hot\"}", "\"options\":{\"num_predict\":0}",
+        "\"options\":{\"num_predict\":-3}", "\"options\":{\"mirostat\":1}",
+        "\"options\":{\"stop\":5}", "\"keep_alive\":\"soon\"", "\"keep_alive\":\"5x\"",
+        "\"keep_alive\":{}", "\"keep_alive\":1e300", "\"think\":\"hard\"", "\"think\":5",
+        "\"stream\":\"no\"", "\"logprobs\":true", "\"tools\":5"}) {
     add("/api/chat",
         (std::string("{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],") + fields + "}")
             .c_str());

@@ -45,7 +45,7 @@ inline const std::string& model_folder() {
 }
 
 // The tiny models, and what was asked of the library.
-class TinyLibrary final : public server::ModelLibrary {
+class TinyLibrary : public server::ModelLibrary {
  public:
   TinyLibrary() {
     for (const char* name : {"tiny-qwen", "tiny-llama"}) {
@@ -69,7 +69,7 @@ class TinyLibrary final : public server::ModelLibrary {
     if (model == models_.end()) return usage_error("expected a model, found " + std::string(name));
     return model->second;
   }
-  Result<std::string> resolve(std::string_view name) const override {
+  Result<std::string> resolve(std::string_view name, const JobControl&) const override {
     RECKON_ASSIGN(const server::LibraryModel model, find(name));
     return model.path;
   }
@@ -113,7 +113,9 @@ bool eventually(const Condition& condition, int seconds = 60) {
 }
 
 struct ServerRig {
-  explicit ServerRig(server::ServerOptions options = {}) {
+  explicit ServerRig(server::ServerOptions options = {},
+                     std::unique_ptr<server::ModelLibrary> library = {}) {
+    if (library == nullptr) library = std::make_unique<TinyLibrary>();
     options.port = 0;
     if (options.default_model.empty()) options.default_model = "tiny-qwen";
     options.pool.load.n_threads = 1;
@@ -123,7 +125,7 @@ struct ServerRig {
       log += line + "\n";
     };
     Result<std::unique_ptr<server::Server>> started =
-        server::Server::start(std::move(options), std::make_unique<TinyLibrary>());
+        server::Server::start(std::move(options), std::move(library));
     EXPECT_TRUE(started.ok()) << (started.ok() ? "" : started.error().message);
     if (started.ok()) server = std::move(*started);
     port = server->port();

@@ -179,8 +179,8 @@ TEST_F(DownloadTest, WrongLengthsAndRanges) {
          a.body += "extra";
        }},
       {"changed on the server", [](Answer& a) { a.fields["ETag"] = "\"two\""; }},
-      {"changed on the server", [](Answer& a) { a.fields["ETag"] = ""; }},
-      {"changed on the server", [](Answer& a) { a.status = 200; }},
+      {"which file it sends", [](Answer& a) { a.fields["ETag"] = ""; }},
+      {"answers with 200", [](Answer& a) { a.status = 200; }},
       {"404", [](Answer& a) { a.status = 404; }},
       {"401", [](Answer& a) { a.status = 401; }},
       {"416", [](Answer& a) { a.status = 416; }},
@@ -250,6 +250,35 @@ TEST_F(DownloadTest, WithoutRanges) {
     answer.fields["Content-Length"] = std::to_string(data_.size());
   };
   expect_whole();
+}
+
+// Its ETag and its size are the page's own: they say nothing of the file.
+TEST_F(DownloadTest, APageThatSaysBackSoonCostsNothing) {
+  const auto page = [](Answer& answer) {
+    answer = Answer{200, {{"ETag", "\"page\""}, {"Content-Type", "text/html"}}, "back soon"};
+    answer.fields["Content-Length"] = std::to_string(answer.body.size());
+  };
+  change_ = [&](Answer& answer, int n) {
+    if (n >= 3) page(answer);
+  };
+  expect_failure("answers with 200");
+  EXPECT_TRUE(fs::exists(path() + ".part.json"));
+  also_question_ = true;
+  change_ = [&](Answer& answer, int) { page(answer); };
+  expect_failure("with a page");
+  change_ = {};
+  const size_t n_before = server_.heads().size();
+  expect_whole();
+  EXPECT_LT(server_.heads().size() - n_before, 6u);  // the question and all 5 pieces
+}
+
+TEST_F(DownloadTest, ThePartOfAnotherFileIsDropped) {
+  change_ = [](Answer& answer, int n) {
+    if (n >= 2) answer.fields["ETag"] = "\"two\"";
+  };
+  expect_failure("changed on the server");
+  EXPECT_FALSE(fs::exists(path() + ".part"));
+  EXPECT_FALSE(fs::exists(path() + ".part.json"));
 }
 
 // The file changes between two tries: the part of the old one must not become part of the new one.

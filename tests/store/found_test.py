@@ -69,6 +69,7 @@ class Found(StoreTests):
         self.assertEqual(self.names(), ["ollama:deepseek-r1:7b", "ollama:hf.co/owner/tiny:Q8_0",
                                         "ollama:someone/tiny:latest"])
         self.ask("ollama:deepseek-r1:7b")
+        self.ask("ollama:someone/tiny")
         # The catalog's name means the same weights there, and they are not pulled again.
         self.assertIn(self.sha256, self.expect_json("show", "r1:7b")["path"])
         self.assertEqual(self.expect_json("pull", "r1:7b")["origin"], "ollama")
@@ -95,6 +96,13 @@ class Found(StoreTests):
         self.ask(name)
         self.expect(0, "verify", name)
         self.assertEqual(self.everything(), before)
+        # The older place is looked at too; a name that both have is listed once.
+        older = self.folder / ".cache" / "lm-studio" / "models" / "publisher" / "tiny-GGUF"
+        older.mkdir(parents=True)
+        for file in ("tiny-Q8_0.gguf", "tiny (1) Q4.gguf"):
+            (older / file).write_bytes(self.data)
+        self.assertEqual(self.names(), ["lmstudio:publisher/tiny-GGUF/tiny (1) Q4.gguf", name])
+        self.ask("lmstudio:publisher/tiny-GGUF/tiny (1) Q4.gguf")
 
     def test_hub_cache(self):
         self.add_cached()

@@ -8,6 +8,7 @@ import json
 import re
 import threading
 import time
+import urllib.parse
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -21,6 +22,9 @@ class Hub:
         self.lock = threading.Lock()
         self.token = None           # what the hub wants to see, if anything
         self.linked_sha256 = {}     # path -> what X-Linked-Etag says instead of the truth
+        self.listed_sha256 = {}     # path -> what the list of files says instead of the truth
+        self.is_linked = True       # whether the hub's own answers say hash, size and commit
+        self.lists_hashes = True
         self.ranges = True
         self.etag = '"v1"'
         self.bytes_per_s = None     # of each connection
@@ -76,16 +80,18 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         hub = self.hub
         with hub.lock:
             hub.requests.append((self.name, self.path, dict(self.headers)))
+        path, _, query = self.path.partition("?")
+        path = urllib.parse.unquote(path)
         if self.name == "cdn":
-            self.send_file(self.path[1:])
+            self.send_file(path[1:])
         elif hub.token and self.headers.get("Authorization") != f"Bearer {hub.token}":
             self.answer(401)
-        elif match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/revision/[^/]+", self.path):
-            self.list_repository(match[1])
-        elif match := re.fullmatch(r"/([^/]+/[^/]+)/resolve/[^/]+/(.+)", self.path):
+        elif match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/revision/[^/]+", path):
+            self.list_repository(match[1], hub.lists_hashes and query == "blobs=true")
+        elif match := re.fullmatch(r"/([^/]+/[^/]+)/resolve/[^/]+/(.+)", path):
             self.resolve(f"{match[1]}/{match[2]}")
         else:
-            self.send_file(self.path[1:].split("?")[0])
+            self.send_file(path[1:])
 
     def answer(self, status, body=b"", **fields):
         self.send_response(status)
@@ -95,7 +101,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def list_repository(self, repository):
+    def list_repository(self, repository, with_hashes):
         hub = self.hub
         if hub.list_answer is not None:
             return self.answer(200, hub.list_answer)
@@ -103,7 +109,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                  if path.startswith(repository + "/")]
         if not names:
             return self.answer(404)
-        body = {"sha": COMMIT, "siblings": [{"rfilename": name} for name in names]}
+        siblings = [{"rfilename": name} for name in names]
+        for entry in siblings if with_hashes else []:
+            path = f"{repository}/{entry['rfilename']}"
+            data = hub.files[path]
+            sha256 = hub.listed_sha256.get(path, hashlib.sha256(data).hexdigest())
+            entry["lfs"] = {"sha256": sha256, "size": len(data), "pointerSize": 134}
+        body = {"sha": COMMIT, "siblings": siblings}
         return self.answer(200, json.dumps(body).encode())
 
     def resolve(self, path):
@@ -112,9 +124,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(404)
         data = hub.files[path]
         sha256 = hub.linked_sha256.get(path, hashlib.sha256(data).hexdigest())
-        return self.answer(302, Location=hub.redirect_to or f"{hub.cdn_endpoint}/{path}",
-                           X_Linked_Etag=f'"{sha256}"', X_Linked_Size=str(len(data)),
-                           X_Repo_Commit=COMMIT)
+        linked = {"X_Linked_Etag": f'"{sha256}"', "X_Linked_Size": str(len(data)),
+                  "X_Repo_Commit": COMMIT}
+        location = hub.redirect_to or f"{hub.cdn_endpoint}/{urllib.parse.quote(path)}"
+        return self.answer(302, Location=location, **(linked if hub.is_linked else {}))
 
     def send_file(self, path):
         hub = self.hub

@@ -53,6 +53,21 @@ class Pull(StoreTests):
         self.assertIn("Q4_K_M", self.expect_json("show", f"hf:{REPOSITORY}")["path"])
         self.expect_error(2, "on offer: \"q4_k_m, q8_0\"", "pull", f"hf:{REPOSITORY}:q6_k")
 
+    def test_names_with_blanks_and_brackets(self):
+        file = "a dir/tiny (v1+2) [x].gguf"
+        self.hub.files[f"{REPOSITORY}/{file}"] = self.data
+        name = f"hf:{REPOSITORY}/{file}"
+        self.pulled(name)
+        local = self.folder / "here (1).gguf"
+        local.write_bytes(self.data)
+        self.pulled(local)
+        self.assertEqual(self.names(), ["here (1)", name])
+        for name in ("here (1)", name):
+            self.expect(0, "verify", name)
+            self.expect(0, "rm", name)
+        local.unlink()
+        self.expect_error(2, "model name", "pull", f"hf:{REPOSITORY}/a/ b.gguf")
+
     def test_a_name_of_the_catalog(self):
         # The hub's copy is another file than the catalog's: refused before anything is fetched.
         repository = "bartowski/DeepSeek-R1-Distill-Qwen-7B-GGUF"
@@ -109,6 +124,17 @@ class Pull(StoreTests):
             self.expect_error(2, "HF_TOKEN", "pull", NAME, env={"HF_TOKEN": token})
         self.assertEqual(self.hub.requests, [])
 
+    def test_tokens_where_no_hub_is_asked(self):
+        local = self.folder / "here.gguf"
+        local.write_bytes(self.data)
+        for variables in ({"HF_TOKEN": "a b"},
+                          {"HF_TOKEN": "hf_secret", "HF_ENDPOINT": "http://hub.example"}):
+            for what in (local, f"{self.hub.endpoint}/{PATH}"):
+                self.expect(0, "pull", what, env=variables)
+                self.expect(0, "rm", self.names()[0])
+        self.assertTrue(all("Authorization" not in headers for _, _, headers in self.hub.requests))
+        local.unlink()
+
     def test_token_file(self):
         self.hub.token = "hf_filed"
         path = self.folder / "token"
@@ -122,6 +148,21 @@ class Pull(StoreTests):
         self.assertEqual(list(self.models.iterdir()), [])
         del self.hub.linked_sha256[PATH]
         self.pulled()
+
+    def test_hashes_that_only_the_list_says(self):
+        """A mirror that leads to another host for its answers: nothing comes unchecked."""
+        self.hub.is_linked = False
+        for name in (NAME, f"hf:{REPOSITORY}"):
+            self.pulled(name)
+            self.expect(0, "rm", NAME)
+        self.hub.listed_sha256[PATH] = "0" * 64
+        for name in (NAME, f"hf:{REPOSITORY}"):
+            self.expect_error(3, "nothing of it is kept", "pull", name)
+        self.hub.lists_hashes = False
+        for name in (NAME, f"hf:{REPOSITORY}"):
+            self.expect_error(1, "can't be checked", "pull", name)
+        self.assertEqual(list(self.models.iterdir()), [])
+        self.pulled(f"{self.hub.endpoint}/{REPOSITORY}/resolve/main/{FILE}")
 
     def test_what_the_hub_says_changes_meanwhile(self):
         def change(_handler, path, data, first, _last):
@@ -167,6 +208,23 @@ class Pull(StoreTests):
         # Pulled again, it is as it was.
         self.pulled()
         self.expect(0, "verify", NAME)
+
+    def test_other_names_stay(self):
+        file = "bartowski/DeepSeek-R1-Distill-Qwen-7B-GGUF/DeepSeek-R1-Distill-Qwen-7B-Q8_0.gguf"
+        self.hub.files[file] = self.data
+        names = [f"hf:{file}", "r1:7b:q8_0"]
+        for name in names:
+            self.pulled(name)
+        self.assertEqual(self.names(), names)
+        path = next(self.models.rglob("*.gguf"))
+        path.chmod(0o644)
+        path.write_bytes(b"no model")
+        self.pulled(f"hf:{file}")
+        self.assertEqual(self.names(), names)
+        # The name that is meant goes, not the first one.
+        self.expect(0, "rm", "r1:7b")
+        self.assertEqual(self.names(), names[:1])
+        self.expect(0, "verify", names[0])
 
     def test_two_pulls_at_once(self):
         self.hub.bytes_per_s = 200_000

@@ -5,6 +5,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "store/catalog.h"
@@ -19,8 +20,9 @@ using namespace std::string_view_literals;
 TEST(Reference, ReadsBackWhatItWrites) {
   for (const char* text :
        {"r1:1.5b", "r1:7b:q8_0", "hf:owner/repo", "hf:owner/repo:q4_k_m", "hf:o/r/f.gguf",
-        "hf:o/r@0123abc/dir/f.gguf", "hf:o/r@v1.0:q8_0", "https://example.com/a/f.gguf?x=1",
-        "http://127.0.0.1:8080/f.gguf", "./f.gguf", "/a/b", "../f.gguf", "f.gguf"}) {
+        "hf:o/r@0123abc/dir/f.gguf", "hf:o/r@v1.0:q8_0", "hf:o/r/a dir/M (v1+2)=[x] Q4.gguf",
+        "https://example.com/a/f.gguf?x=1", "http://127.0.0.1:8080/f.gguf", "./f.gguf", "/a/b",
+        "../f.gguf", "f.gguf"}) {
     const Result<Reference> reference = parse_reference(text);
     ASSERT_TRUE(reference.ok()) << text << ": " << reference.error().message;
     EXPECT_EQ(reference->text(), text);
@@ -29,6 +31,32 @@ TEST(Reference, ReadsBackWhatItWrites) {
   EXPECT_EQ(parse_reference("hf:o/r@v1/d/f.gguf")->revision, "v1");
   EXPECT_EQ(parse_reference("hf:o/r:q8_0")->type, "q8_0");
   EXPECT_EQ(parse_reference("r1:7b:q8_0")->model, "r1:7b");
+  EXPECT_EQ(parse_reference("r1:7b")->full_text(), "r1:7b:q4_k_m");
+  EXPECT_EQ(parse_reference("r1:7b:q8_0")->full_text(), "r1:7b:q8_0");
+  EXPECT_EQ(parse_reference("hf:o/r")->full_text(), "hf:o/r");
+}
+
+TEST(Reference, ReadsOllamasSpellings) {
+  const std::vector<std::pair<std::string, std::string>> spellings = {
+      {"deepseek-r1:7b", "r1:7b"},
+      {"deepseek-r1:7b-qwen-distill-q4_K_M", "r1:7b"},
+      {"hf.co/owner/repo", "hf:owner/repo"},
+      {"hf.co/owner/repo:latest", "hf:owner/repo"},
+      {"hf.co/owner/repo:Q8_0", "hf:owner/repo:q8_0"},
+      {"huggingface.co/owner/repo:Q8_0", "hf:owner/repo:q8_0"},
+      {"r1:7b:latest", "r1:7b"},
+      {"r1:7b:q8_0", "r1:7b:q8_0"},
+      {"hf:o/r/f.gguf", "hf:o/r/f.gguf"}};
+  for (const auto& [text, expected] : spellings) {
+    const Result<Reference> reference = parse_ollama_name(text);
+    ASSERT_TRUE(reference.ok()) << text << ": " << reference.error().message;
+    EXPECT_EQ(reference->text(), expected);
+  }
+  for (const char* text : {"", ":latest", "tiny:1b", "deepseek-r1:9b", "hf.co/", "hf.co/owner",
+                           "hf.co/../repo", "hf.co/owner/..", "hf.co/owner/repo/../../x.gguf",
+                           "hf.co/owner/repo:../x", "hf.co//etc/passwd"}) {
+    EXPECT_FALSE(parse_ollama_name(text).ok()) << text;
+  }
 }
 
 // The tricks of threats.md's downloads and of E1, as they could stand in any name.
@@ -134,6 +162,15 @@ TEST(Names, HostileModelNamesAreRefused) {
   EXPECT_GE(n_refused, 70);
 }
 
+TEST(Names, BlanksAndBracketsStandInsideTheParts) {
+  for (const char* name : {"lmstudio:pub/my repo/M Q4 (1)+2=[x].gguf", "a b", "r1:7b:q4_k_m"}) {
+    EXPECT_TRUE(check_model_name(name).ok()) << name;
+  }
+  for (const char* name : {" a", "a ", "a /b", "a/ b", "a: b", "a/ /b", "(a", "+a", "a/.. /b"}) {
+    EXPECT_FALSE(check_model_name(name).ok()) << name;
+  }
+}
+
 TEST(Names, HostileFileNamesAreRefused) {
   for (const std::string& name : hostile_names()) {
     EXPECT_FALSE(check_file_name(name, "the hub").ok()) << name;
@@ -168,6 +205,18 @@ TEST(Names, HostileReferencesAreRefused) {
     }
   }
   EXPECT_GE(n_tried, 700);
+}
+
+TEST(Names, HostileNamesOfOllamasAreRefused) {
+  for (const std::string& name : hostile_names()) {
+    for (const std::string& text :
+         {"hf.co/" + name + "/repo", "hf.co/owner/" + name, "huggingface.co/owner/repo:" + name}) {
+      const Result<Reference> reference = parse_ollama_name(text);
+      if (!reference.ok()) continue;
+      EXPECT_EQ(reference->kind, Reference::Kind::kHub) << text;
+      EXPECT_EQ(reference->text().find(".."), std::string::npos) << text;
+    }
+  }
 }
 
 TEST(Catalog, IsWhole) {

@@ -61,6 +61,10 @@ TEST(Reward, NumberTakesEverySpelling) {
     EXPECT_EQ(value("number", task, wrong), 0) << wrong;
   }
   EXPECT_EQ(value("number", R"({"answer": "3/4"})", "6/8"), 1);
+  EXPECT_EQ(value("number", R"({"answer": "3/2"})", "1 1/2"), 1);
+  EXPECT_EQ(value("number", R"({"answer": "11/2"})", "1 1/2"), 0);
+  EXPECT_EQ(value("number", R"({"answer": "35"})", "3 5"), 0);
+  EXPECT_EQ(value("number", R"({"answer": "125"})", "0,125"), 0);
   EXPECT_EQ(value("number", R"({"answer": 7})", "7"), 1);
   EXPECT_EQ(value("number", R"({"answer": "-12"})", "-12"), 1);
 }

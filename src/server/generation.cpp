@@ -371,9 +371,8 @@ void set_thinking(const GenerateSpec& spec, const Engine& engine, Request& reque
   if (spec.effort) apply_effort(*spec.effort, engine.context_length(), request);
   if (spec.effort == Effort::kNone && request.max_tokens) {
     // What closes the thought is none of the tokens that the answer may have.
-    *request.max_tokens +=
-        std::ssize(thought_closing(engine.tokenizer(), engine.chat_template()->think_marks(), true,
-                                   request.closing_sentence));
+    *request.max_tokens += std::ssize(thought_closing(
+        engine.tokenizer(), engine.chat_template()->think_marks(), true, request.closing_sentence));
   }
   if (spec.think_budget) {
     request.think_budget =

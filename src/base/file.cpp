@@ -239,15 +239,13 @@ int64_t time_of_writing_ns(const struct stat& info) {
 }
 
 void remove_abandoned_writes(const std::string& path) {
-  const size_t begin = path.rfind('/') + 1;  // 0 without one
-  const std::string folder = path.substr(0, begin);
+  const std::string folder = path.substr(0, path.rfind('/') + 1);  // empty without a slash
   const std::unique_ptr<DIR, int (*)(DIR*)> entries(
       ::opendir(folder.empty() ? "." : folder.c_str()), ::closedir);
   if (entries == nullptr) return;
   std::vector<std::string> abandoned;
-  const std::string stem = path.substr(begin);
   while (const dirent* entry = ::readdir(entries.get())) {
-    if (std::string name = folder + entry->d_name; is_abandoned(name, folder + stem)) {
+    if (std::string name = folder + entry->d_name; is_abandoned(name, path)) {
       abandoned.push_back(std::move(name));
     }
   }

@@ -1,5 +1,7 @@
 // How late a token is on the page: the page beside a real server, through a relay that puts the time
-// at which a chunk came from the server in place of the chunk's text. Prints one JSON object.
+// at which a chunk came from the server in place of the chunk's text. (A stamp ends in what the page
+// shows at once: space at a text's end is not shown before more comes.) Before that, how long the page
+// takes to be there in fresh profiles: load event and first content. Prints one JSON object.
 //
 //   node bench/page_delay.mjs http://127.0.0.1:8080
 import { createServer, request } from 'node:http';
@@ -7,10 +9,11 @@ import { createServer, request } from 'node:http';
 import { ask, open_page, start_browser } from '../web/tests/lib/browser.mjs';
 
 const N_TOKENS = 100;
+const N_LOADS = 5;
 const target = new URL(process.argv[2]);
 
 const stamped = (line) =>
-  line.replace(/("(?:reasoning_content|content)":)"(?:[^"\\]|\\.)+"/, (_, name) => `${name}"@${Date.now()} "`);
+  line.replace(/("(?:reasoning_content|content)":)"(?:[^"\\]|\\.)+"/, (_, name) => `${name}"@${Date.now()}; "`);
 
 const relay = createServer((from, to) => {
   const headers = { ...from.headers, host: target.host };
@@ -41,13 +44,24 @@ await new Promise((resolve) => relay.listen(0, '127.0.0.1', resolve));
 
 const browser = await start_browser();
 try {
+  const loads_ms = [];
+  for (let i = 0; i < N_LOADS; ++i) {
+    const { page, close } = await open_page(browser, target.origin);
+    loads_ms.push(
+      await page.evaluate(() => Math.max(
+        performance.getEntriesByType('navigation')[0].loadEventEnd,
+        performance.getEntriesByName('first-contentful-paint')[0].startTime)),
+    );
+    await close();
+  }
+  loads_ms.sort((a, b) => a - b);
   const { page } = await open_page(browser, `http://127.0.0.1:${relay.address().port}`);
   await page.evaluate(() => {
     window.late_ms = [];
     let seen = 0;
     new MutationObserver(() => {
       const shown = document.querySelector('.assistant')?.textContent ?? '';
-      const stamps = [...shown.matchAll(/@(\d+) /g)];
+      const stamps = [...shown.matchAll(/@(\d+);/g)];
       for (; seen < stamps.length; ++seen) window.late_ms.push(Date.now() - Number(stamps[seen][1]));
     }).observe(document.body, { subtree: true, childList: true, characterData: true });
   });
@@ -58,7 +72,12 @@ try {
     { timeout: 600_000 }, N_TOKENS);
   const late_ms = (await page.evaluate(() => window.late_ms)).sort((a, b) => a - b);
   const at = (share) => late_ms[Math.floor(share * (late_ms.length - 1))];
-  console.log(JSON.stringify({ n: late_ms.length, median_ms: at(0.5), p95_ms: at(0.95) }));
+  console.log(
+    JSON.stringify({
+      n: late_ms.length, median_ms: at(0.5), p95_ms: at(0.95),
+      loads: N_LOADS, load_median_ms: loads_ms[N_LOADS >> 1], load_most_ms: loads_ms[N_LOADS - 1],
+    }),
+  );
 } finally {
   await browser.close();
   relay.close();

@@ -284,7 +284,8 @@ class Recipe {
         sft("longer", "cold_start.gguf", {"longer.jsonl"}, scale_.longer_steps, kLongerRate));
     RECKON_RETURN_IF_ERROR(grpo("grpo", "longer.gguf", scale_.grpo_steps));
     RECKON_RETURN_IF_ERROR(right_answers("grpo", "right.jsonl"));
-    return sft("second", "grpo.gguf", {"right.jsonl", "longer.jsonl"}, scale_.second_steps, 5e-4);
+    return sft("second", "grpo.gguf", {"right.jsonl", "longer.jsonl"}, scale_.second_steps,
+               kLongerRate);
   }
 
   Status make_small() {
@@ -303,29 +304,50 @@ class Recipe {
     double temperature;
   };
 
+  // All models in one mode: a row for each kind.
+  struct Table {
+    std::vector<std::string_view> models;
+    std::vector<std::vector<eval::Score>> scores;  // [models]
+
+    std::string text() const {
+      std::string text = "| kind | n |";
+      std::string line = "|---|---|";
+      for (const std::string_view model : models) {
+        text += fmt::format(" {} |", model);
+        line += "---|";
+      }
+      text += "\n" + line + "\n";
+      for (size_t row = 0; row < scores.front().size(); ++row) {
+        text += fmt::format("| {} | {} |", scores[0][row].kind, scores[0][row].n);
+        for (const std::vector<eval::Score>& of_model : scores) {
+          const eval::Score& score = of_model[row];
+          const eval::Interval interval = eval::wilson_interval(score.n_right, score.n);
+          text += fmt::format(" {:.1f} ({:.1f} – {:.1f}), {:.1f} |", 100 * score.accuracy(),
+                              100 * interval.low, 100 * interval.high, score.mean_thought_tokens());
+        }
+        text += "\n";
+      }
+      return text;
+    }
+  };
+
   Status write_tables() {
     constexpr Mode kModes[] = {{"thinking, greedy", true, 0},
                                {"thinking, 0.6", true, 0.6},
                                {"straight away, greedy", false, 0},
                                {"straight away, 0.6", false, 0.6}};
     RECKON_ASSIGN(const std::vector<eval::Task> tasks, eval::read_tasks(path("held_out.jsonl"), 0));
-    std::string table =
-        "| model | how | kind | n | right, % | 95 % interval | thought, tokens |\n"
-        "|---|---|---|---|---|---|---|\n";
+    std::string text =
+        "Right, % (95 % interval by Wilson's score), mean tokens of thought. Held-out problems.\n";
     JsonLine rows;
     rows.begin_array();
-    for (const char* model : {"cold_start", "longer", "grpo", "second", "small_start", "small_grpo",
-                              "small_distilled"}) {
-      for (const Mode& mode : kModes) {
+    for (const Mode& mode : kModes) {
+      Table table;
+      for (const char* model : {"cold_start", "longer", "grpo", "second", "small_start",
+                                "small_grpo", "small_distilled"}) {
         RECKON_ASSIGN(const LoadedEngine loaded, load(std::string(model) + ".q8_0.gguf"));
-        RECKON_ASSIGN(const std::vector<eval::Score> scores,
-                      measure(*loaded.engine, tasks, mode, model));
+        RECKON_ASSIGN(std::vector<eval::Score> scores, measure(*loaded.engine, tasks, mode, model));
         for (const eval::Score& score : scores) {
-          const eval::Interval interval = eval::wilson_interval(score.n_right, score.n);
-          table +=
-              fmt::format("| {} | {} | {} | {} | {:.1f} | {:.1f} – {:.1f} | {:.1f} |\n", model,
-                          mode.name, score.kind, score.n, 100 * score.accuracy(),
-                          100 * interval.low, 100 * interval.high, score.mean_thought_tokens());
           rows.begin_object()
               .field("model", model)
               .field("thinking", mode.thinking)
@@ -337,10 +359,13 @@ class Recipe {
               .field("thinking_tokens", score.mean_thought_tokens())
               .end_object();
         }
+        table.models.push_back(model);
+        table.scores.push_back(std::move(scores));
       }
+      text += fmt::format("\n## {}\n\n{}", mode.name, table.text());
     }
     rows.end_array();
-    RECKON_RETURN_IF_ERROR(write_file(path("table.md"), table));
+    RECKON_RETURN_IF_ERROR(write_file(path("table.md"), text));
     return write_file(path("table.json"), rows.take());
   }
 
@@ -382,7 +407,7 @@ const RecipeScale& full_scale() {
                                     .grpo_steps = 60,
                                     .grpo_questions = 16,
                                     .grpo_group = 16,
-                                    .second_steps = 1000,
+                                    .second_steps = 2000,
                                     .small_start_steps = 2000,
                                     .small_grpo_steps = 30,
                                     .distillation_steps = 1500,

@@ -9,7 +9,7 @@
 #include <new>
 #include <utility>
 
-#include "server/times.h"
+#include "base/times.h"
 
 namespace reckon::server {
 

@@ -26,7 +26,7 @@ struct HttpLimits {
   double stalled_s = 60;  // without a byte of a reply being taken
 };
 
-// What all connections of a server share; used on the HTTP thread.
+// What all connections of a server share; used on the HTTP thread, but for the count of bodies.
 struct HttpShared {
   HttpShared(boost::asio::io_context& its_io, const HttpLimits& its_limits, HttpHandler its_handler,
              HttpErrorBody its_error_body)

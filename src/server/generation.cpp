@@ -8,9 +8,9 @@
 #include <boost/json/serialize.hpp>
 #include <utility>
 
+#include "base/times.h"
 #include "engine/conversation.h"
 #include "reasoning/thinking_tracker.h"
-#include "server/times.h"
 
 namespace reckon::server {
 namespace {

@@ -12,12 +12,12 @@
 #include <utility>
 
 #include "base/json.h"
+#include "base/times.h"
 #include "engine/load.h"
 #include "gguf/gguf_file.h"
 #include "model/config.h"
 #include "model/quantize.h"
 #include "server/ollama.h"
-#include "server/times.h"
 #include "store/reference.h"
 #include "store/sha256.h"
 

@@ -5,8 +5,8 @@
 #include <boost/json/serialize.hpp>
 #include <utility>
 
+#include "base/times.h"
 #include "server/openai.h"
-#include "server/times.h"
 
 namespace reckon::server {
 namespace {

@@ -5,9 +5,9 @@
 #include <boost/json/serialize.hpp>
 #include <utility>
 
+#include "base/times.h"
 #include "engine/control_table.h"
 #include "server/openai.h"
-#include "server/times.h"
 
 namespace reckon::server {
 namespace {

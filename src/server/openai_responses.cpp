@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "base/json.h"
+#include "base/times.h"
 #include "server/openai.h"
-#include "server/times.h"
 
 namespace reckon::server {
 namespace {

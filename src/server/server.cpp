@@ -10,10 +10,10 @@
 #include <utility>
 
 #include "base/ascii.h"
+#include "base/times.h"
 #include "server/api.h"
 #include "server/http_server.h"
 #include "server/page.h"
-#include "server/times.h"
 
 namespace reckon::server {
 namespace {

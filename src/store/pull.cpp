@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <filesystem>
 #include <optional>
 
 #include "base/file.h"
+#include "base/times.h"
 #include "gguf/gguf_file.h"
 #include "store/catalog.h"
 #include "store/download.h"
@@ -32,12 +32,6 @@ std::string name_for(const Reference& reference, const std::string& source) {
   }
   const std::string name = source.substr(source.rfind('/') + 1);
   return name.ends_with(".gguf") ? name.substr(0, name.size() - 5) : name;
-}
-
-int64_t now_s() {
-  return std::chrono::duration_cast<std::chrono::seconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
 }
 
 bool is_loopback(const Url& url) {
@@ -269,7 +263,7 @@ Result<StoredModel> ModelStore::pull(const Reference& reference, const JobContro
       return bad_file(file.error().message + "; nothing of it is kept");
     }
     record = std::move(*made);
-    record.pulled_at_s = now_s();
+    record.pulled_at_s = seconds_since_1970();
     if (before) record.names = before->names;
   }
   const bool is_named =

@@ -467,6 +467,12 @@ class Thinking(harness.Tests):
                               program, "--explain", "hello")
             self.assertIn(told, run.stderr.decode())
             self.assertNotIn("100.0 %", run.stderr.decode())
+        # Whoever starts reckon may have told the kernel to forget about children that end.
+        forgets = lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        run = self.expect(0, "ask", "-m", self.model, "--ctx", 256, "--max-tokens", 100,
+                          "--json-schema", '{"enum": [1]}', "--effort", "none", "--verify",
+                          program, "--explain", "hello", preexec_fn=forgets)
+        self.assertIn("The answer's score is 0.500.", run.stderr.decode())
 
     def test_explain_goes_to_standard_error(self):
         run = self.expect(0, "ask", "-m", self.model, "--ctx", 256, "--max-tokens", 20, "--effort",
@@ -493,6 +499,7 @@ class Thinking(harness.Tests):
         self.expect_error(2, "--early-stop", *ask, "--early-stop", "often", "x")
         self.expect_error(2, "--soft-share: expected", *ask, "--ctx", 64, "--soft-share", "2", "x")
         self.expect_error(2, "--verify", *ask, "--ctx", 64, "--verify", "absent", "x")
+        self.expect_error(2, "--verify", *ask, "--ctx", 64, "--verify", self.folder, "x")
         self.expect_error(2, "--min-think: expected", *ask, "--ctx", 64, "--min-think", "9",
                           "--think-budget", "3", "x")
         self.expect_error(2, "--early-stop: expected off", *ask, "--ctx", 64, "--early-stop",

@@ -1,12 +1,12 @@
 // The calendar is UTC's, whatever the machine's time zone.
-#include "server/times.h"
+#include "base/times.h"
 
 #include <fmt/format.h>
 #include <time.h>
 
 #include <chrono>
 
-namespace reckon::server {
+namespace reckon {
 
 int64_t seconds_since_1970() {
   return std::chrono::duration_cast<std::chrono::seconds>(
@@ -29,4 +29,4 @@ std::string utc_now() {
   return utc_time(seconds.count(), std::chrono::nanoseconds(now - seconds).count());
 }
 
-}  // namespace reckon::server
+}  // namespace reckon

@@ -101,7 +101,7 @@ def quantile(values, share):
 
 
 def page_delay(url):
-    """ms from a chunk's leaving the server to its text on the page, and of the page's first load."""
+    """ms from a chunk's leaving the server to its text on the page; of the page's first load."""
     if shutil.which("node") is None or not (ROOT / "web/node_modules").exists():
         return None
     done = subprocess.run(["node", ROOT / "bench/page_delay.mjs", url],

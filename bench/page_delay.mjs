@@ -54,7 +54,6 @@ try {
     );
     await close();
   }
-  loads_ms.sort((a, b) => a - b);
   const { page } = await open_page(browser, `http://127.0.0.1:${relay.address().port}`);
   await page.evaluate(() => {
     window.late_ms = [];
@@ -70,12 +69,13 @@ try {
     (n) => window.late_ms.length >= n ||
       (window.late_ms.length > 0 && !document.querySelector('[aria-busy=true]')),
     { timeout: 600_000 }, N_TOKENS);
-  const late_ms = (await page.evaluate(() => window.late_ms)).sort((a, b) => a - b);
-  const at = (share) => late_ms[Math.floor(share * (late_ms.length - 1))];
+  const late_ms = await page.evaluate(() => window.late_ms);
+  const at = (values, share) =>
+    [...values].sort((a, b) => a - b)[Math.floor(share * (values.length - 1))];
   console.log(
     JSON.stringify({
-      n: late_ms.length, median_ms: at(0.5), p95_ms: at(0.95),
-      loads: N_LOADS, load_median_ms: loads_ms[N_LOADS >> 1], load_most_ms: loads_ms[N_LOADS - 1],
+      n: late_ms.length, median_ms: at(late_ms, 0.5), p95_ms: at(late_ms, 0.95),
+      loads: N_LOADS, load_median_ms: at(loads_ms, 0.5), load_most_ms: at(loads_ms, 1),
     }),
   );
 } finally {

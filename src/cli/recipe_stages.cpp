@@ -1,7 +1,9 @@
 // The recipe's stages in their order.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <filesystem>
+#include <iterator>
 #include <limits>
 #include <string>
 #include <vector>
@@ -304,32 +306,26 @@ class Recipe {
     double temperature;
   };
 
-  // All models in one mode: a row for each kind.
-  struct Table {
-    std::vector<std::string_view> models;
-    std::vector<std::vector<eval::Score>> scores;  // [models]
+  static constexpr const char* kMeasured[] = {
+      "cold_start", "longer", "grpo", "second", "small_start", "small_grpo", "small_distilled"};
 
-    std::string text() const {
-      std::string text = "| kind | n |";
-      std::string line = "|---|---|";
-      for (const std::string_view model : models) {
-        text += fmt::format(" {} |", model);
-        line += "---|";
+  // scores: [kMeasured], in one mode. A row for each kind, a column for each model.
+  static std::string table_of(const std::vector<std::vector<eval::Score>>& scores) {
+    std::string text = fmt::format("| kind | n | {} |\n|---|---|", fmt::join(kMeasured, " | "));
+    for (size_t i = 0; i < std::size(kMeasured); ++i) text += "---|";
+    text += "\n";
+    for (size_t row = 0; row < scores.front().size(); ++row) {
+      text += fmt::format("| {} | {} |", scores[0][row].kind, scores[0][row].n);
+      for (const std::vector<eval::Score>& of_model : scores) {
+        const eval::Score& score = of_model[row];
+        const eval::Interval interval = eval::wilson_interval(score.n_right, score.n);
+        text += fmt::format(" {:.1f} ({:.1f} – {:.1f}), {:.1f} |", 100 * score.accuracy(),
+                            100 * interval.low, 100 * interval.high, score.mean_thought_tokens());
       }
-      text += "\n" + line + "\n";
-      for (size_t row = 0; row < scores.front().size(); ++row) {
-        text += fmt::format("| {} | {} |", scores[0][row].kind, scores[0][row].n);
-        for (const std::vector<eval::Score>& of_model : scores) {
-          const eval::Score& score = of_model[row];
-          const eval::Interval interval = eval::wilson_interval(score.n_right, score.n);
-          text += fmt::format(" {:.1f} ({:.1f} – {:.1f}), {:.1f} |", 100 * score.accuracy(),
-                              100 * interval.low, 100 * interval.high, score.mean_thought_tokens());
-        }
-        text += "\n";
-      }
-      return text;
+      text += "\n";
     }
-  };
+    return text;
+  }
 
   Status write_tables() {
     constexpr Mode kModes[] = {{"thinking, greedy", true, 0},
@@ -342,9 +338,8 @@ class Recipe {
     JsonLine rows;
     rows.begin_array();
     for (const Mode& mode : kModes) {
-      Table table;
-      for (const char* model : {"cold_start", "longer", "grpo", "second", "small_start",
-                                "small_grpo", "small_distilled"}) {
+      std::vector<std::vector<eval::Score>> of_models;
+      for (const char* model : kMeasured) {
         RECKON_ASSIGN(const LoadedEngine loaded, load(std::string(model) + ".q8_0.gguf"));
         RECKON_ASSIGN(std::vector<eval::Score> scores, measure(*loaded.engine, tasks, mode, model));
         for (const eval::Score& score : scores) {
@@ -359,10 +354,9 @@ class Recipe {
               .field("thinking_tokens", score.mean_thought_tokens())
               .end_object();
         }
-        table.models.push_back(model);
-        table.scores.push_back(std::move(scores));
+        of_models.push_back(std::move(scores));
       }
-      text += fmt::format("\n## {}\n\n{}", mode.name, table.text());
+      text += fmt::format("\n## {}\n\n{}", mode.name, table_of(of_models));
     }
     rows.end_array();
     RECKON_RETURN_IF_ERROR(write_file(path("table.md"), text));

@@ -457,22 +457,23 @@ class Thinking(harness.Tests):
         # Broken off it is not judged.
         self.assertEqual(path.get("passed", False),
                          path["finished"] and path["answer"] != "")
+
+        def explained(**more):
+            return self.expect(0, "ask", "-m", self.model, "--ctx", 256, "--max-tokens", 100,
+                               "--json-schema", '{"enum": [1]}', "--effort", "none", "--verify",
+                               program, "--explain", "hello", **more).stderr.decode()
+
         # With one path there is no vote to tell of, but a verdict.
         for verdict, told in (('"pass": true', "The answer passed."),
                               ('"pass": false', "The answer did not pass."),
                               ('"score": 0.5', "The answer's score is 0.500.")):
             program.write_text(f"#!/bin/sh\nread -r line\necho '{{{verdict}}}'\n")
-            run = self.expect(0, "ask", "-m", self.model, "--ctx", 256, "--max-tokens", 100,
-                              "--json-schema", '{"enum": [1]}', "--effort", "none", "--verify",
-                              program, "--explain", "hello")
-            self.assertIn(told, run.stderr.decode())
-            self.assertNotIn("100.0 %", run.stderr.decode())
+            text = explained()
+            self.assertIn(told, text)
+            self.assertNotIn("100.0 %", text)
         # Whoever starts reckon may have told the kernel to forget about children that end.
-        forgets = lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-        run = self.expect(0, "ask", "-m", self.model, "--ctx", 256, "--max-tokens", 100,
-                          "--json-schema", '{"enum": [1]}', "--effort", "none", "--verify",
-                          program, "--explain", "hello", preexec_fn=forgets)
-        self.assertIn("The answer's score is 0.500.", run.stderr.decode())
+        text = explained(preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
+        self.assertIn("The answer's score is 0.500.", text)
 
     def test_explain_goes_to_standard_error(self):
         run = self.expect(0, "ask", "-m", self.model, "--ctx", 256, "--max-tokens", 20, "--effort",

@@ -1,7 +1,7 @@
 // dump_logits MODEL.gguf TEXT OUT [THREADS [CHUNKS [f16|q8 [ADAPTER]]]]: the logits of a model over
 // a text as raw float32, for tools/kl_reference.py, which describes the file and which positions
-// are kept. f16 or q8 is the type of the cache. OUT.tokens gets the ids (int32). For measurements
-// by hand; no part of the product.
+// are kept. f16 or q8 is the type of the cache. OUT.tokens gets the chunks' ids (int32). For
+// measurements by hand; no part of the product.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -62,6 +62,9 @@ Status dump(const Arguments& arguments) {
 
   std::vector<TokenId> ids;
   tokenizer->encode(text, SpecialTokens::kAsText, ids);
+  const int64_t n_chunks =
+      std::min(static_cast<int64_t>(ids.size()) / kChunk, arguments.max_chunks);
+  ids.resize(static_cast<size_t>(n_chunks * kChunk));
   RECKON_ASSIGN(AtomicFileWriter ids_out, AtomicFileWriter::create(arguments.out + ".tokens"));
   RECKON_RETURN_IF_ERROR(ids_out.write(bytes_of(ids)));
   RECKON_RETURN_IF_ERROR(ids_out.commit());
@@ -72,8 +75,6 @@ Status dump(const Arguments& arguments) {
   const int64_t n_kept = kChunk - kFirst;
   const auto row = static_cast<size_t>(model->config().vocab_size);
   std::vector<float> logits(static_cast<size_t>(n_kept) * row);
-  const int64_t n_chunks =
-      std::min(static_cast<int64_t>(ids.size()) / kChunk, arguments.max_chunks);
   for (int64_t chunk = 0; chunk < n_chunks; ++chunk) {
     const std::span<TokenId> tokens(ids.data() + chunk * kChunk, static_cast<size_t>(kChunk));
     if (tokenizer->add_bos()) tokens[0] = tokenizer->bos();

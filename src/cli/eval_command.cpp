@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "base/file.h"
+#include "cli/evaluation_options.h"
 #include "cli/interrupts.h"
 #include "cli/json_line.h"
-#include "cli/model_options.h"
 #include "cli/output.h"
 #include "cli/program.h"
 #include "cli/progress.h"
@@ -17,16 +17,10 @@
 namespace reckon::cli {
 namespace {
 
-struct EvalOptions {
-  ModelOptions model;
-  std::string chat_template;
-  std::string data;
+struct EvalOptions : EvaluationCommandOptions {
   std::string outputs;
-  int64_t n_per_kind = 0;
   bool greedy = false;
   bool no_thinking = false;
-  bool json = false;
-  eval::EvaluationOptions evaluation;
 };
 
 constexpr int64_t kMaxRunning = 64;
@@ -90,13 +84,7 @@ Status write_outputs(const std::vector<eval::Task>& tasks,
 Status run_eval(const EvalOptions& options) {
   RECKON_ASSIGN(const std::vector<eval::Task> tasks,
                 eval::read_tasks(options.data, options.n_per_kind));
-  LoadOptions load = load_options(options.model);
-  load.chat_template = options.chat_template;
-  load.needs_chat_template = true;
-  load.n_sequences = kMaxRunning;
-  if (!load.context_length) load.context_length = 2048;
-  RECKON_ASSIGN(const LoadedEngine loaded,
-                load_with_progress(options.model.path, std::move(load), options.json));
+  RECKON_ASSIGN(const LoadedEngine loaded, load_for_evaluation(options, kMaxRunning));
   const PollsForInterrupts interrupts;
   std::vector<eval::Outcome> outcomes;
   {
@@ -134,35 +122,16 @@ void add_eval_command(Program& program) {
       "  reckon eval -m model.gguf --data held_out.jsonl\n"
       "  reckon eval -m model.gguf --data held_out.jsonl --temperature 0.6 -n 200 --json",
       options, run_eval);
-  command->add_option("--data", options->data, "The tasks, JSON lines")
-      ->type_name("FILE")
-      ->required();
-  add_model_options(*command, options->model, kContextOf2048);
-  command
-      ->add_option("--chat-template", options->chat_template, "Another than the model file's own")
-      ->type_name("NAME");
-  command->add_option("-n,--per-kind", options->n_per_kind, "Tasks of each kind; 0: all")
-      ->type_name("N")
-      ->capture_default_str();
+  add_evaluation_options(*command, *options);
   CLI::Option* temperature =
       command->add_option("--temperature", options->evaluation.temperature, "0: greedy")
           ->type_name("X")
           ->capture_default_str();
   command->add_flag("--greedy", options->greedy, "Temperature 0, the default")
       ->excludes(temperature);
-  command->add_option("--top-p", options->evaluation.top_p, "With a temperature")
-      ->type_name("X")
-      ->capture_default_str();
-  command->add_option("--max-tokens", options->evaluation.max_tokens, "Of an output")
-      ->type_name("N")
-      ->capture_default_str();
-  command->add_option("--seed", options->evaluation.seed, "Of the draws")
-      ->type_name("N")
-      ->capture_default_str();
   command->add_flag("--no-thinking", options->no_thinking, "Answers straight away");
   command->add_option("--outputs", options->outputs, "Writes every output there, JSON lines")
       ->type_name("FILE");
-  command->add_flag("--json", options->json, "Print one JSON object and nothing else");
 }
 
 }  // namespace reckon::cli

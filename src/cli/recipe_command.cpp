@@ -136,7 +136,9 @@ void add_recipe_sample_command(Program& program, CLI::App& parent) {
   number("--samples", options->rejection.n_samples, "Answers drawn to each");
   number("--keep", options->rejection.n_kept,
          "Right ones kept of each, the shortest thoughts first");
-  number("--temperature", options->rejection.sampling.temperature, "0: greedy");
+  command->add_option("--temperature", options->rejection.sampling.temperature, "0: greedy")
+      ->type_name("X")
+      ->capture_default_str();
   number("--max-tokens", options->rejection.sampling.max_tokens, "Of an output");
   number("--seed", options->rejection.sampling.seed, "Of the draws");
   command->add_option("--out", options->out, "The JSON lines to write")

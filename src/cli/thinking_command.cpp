@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "base/file.h"
+#include "cli/evaluation_options.h"
 #include "cli/interrupts.h"
 #include "cli/json_line.h"
-#include "cli/model_options.h"
 #include "cli/output.h"
 #include "cli/program.h"
 #include "cli/progress.h"
@@ -21,16 +21,10 @@
 namespace reckon::cli {
 namespace {
 
-struct ThinkingCommandOptions {
-  ModelOptions model;
-  std::string chat_template;
-  std::string data;
+struct ThinkingCommandOptions : EvaluationCommandOptions {
   std::string plot;
   std::string style;
-  int64_t n_per_kind = 0;
   int64_t n_alone = 10;
-  bool json = false;
-  eval::EvaluationOptions evaluation;
 };
 
 constexpr int64_t kComparedAtOnce = 64;
@@ -167,13 +161,7 @@ std::string comparison_json(const Comparison& comparison, const ThinkingCommandO
 Status run_thinking(const ThinkingCommandOptions& options) {
   RECKON_ASSIGN(const std::vector<eval::Task> tasks,
                 eval::read_tasks(options.data, options.n_per_kind));
-  LoadOptions load = load_options(options.model);
-  load.chat_template = options.chat_template;
-  load.needs_chat_template = true;
-  load.n_sequences = kComparedAtOnce;
-  if (!load.context_length) load.context_length = 2048;
-  RECKON_ASSIGN(const LoadedEngine loaded,
-                load_with_progress(options.model.path, std::move(load), options.json));
+  RECKON_ASSIGN(const LoadedEngine loaded, load_for_evaluation(options, kComparedAtOnce));
   Comparison comparison(options, *loaded.engine, tasks);
   RECKON_RETURN_IF_ERROR(comparison.run());
   if (!options.plot.empty()) {
@@ -196,30 +184,12 @@ void add_thinking_command(Program& program) {
       "  reckon thinking -m model.gguf --data held_out.jsonl --plot thinking.svg\n"
       "  reckon thinking -m model.gguf --data held_out.jsonl -n 200 --style lines --json",
       options, run_thinking);
-  command->add_option("--data", options->data, "The tasks, JSON lines, as for eval")
-      ->type_name("FILE")
-      ->required();
-  add_model_options(*command, options->model, kContextOf2048);
-  command
-      ->add_option("--chat-template", options->chat_template, "Another than the model file's own")
-      ->type_name("NAME");
-  command->add_option("-n,--per-kind", options->n_per_kind, "Tasks of each kind; 0: all")
-      ->type_name("N")
-      ->capture_default_str();
+  add_evaluation_options(*command, *options);
   command->add_option("--style", options->style, "As --early-style of ask")
       ->type_name("NAME")
       ->check(CLI::IsMember({"r1", "lines", "plain"}));
   command->add_option("--temperature", options->evaluation.temperature, "Of all paths")
       ->type_name("X")
-      ->capture_default_str();
-  command->add_option("--top-p", options->evaluation.top_p, "Likewise")
-      ->type_name("X")
-      ->capture_default_str();
-  command->add_option("--max-tokens", options->evaluation.max_tokens, "Of an output")
-      ->type_name("N")
-      ->capture_default_str();
-  command->add_option("--seed", options->evaluation.seed, "Of the draws")
-      ->type_name("N")
       ->capture_default_str();
   command
       ->add_option("--alone", options->n_alone,
@@ -228,7 +198,6 @@ void add_thinking_command(Program& program) {
       ->capture_default_str();
   command->add_option("--plot", options->plot, "Write accuracy over tokens as SVG there")
       ->type_name("FILE");
-  command->add_flag("--json", options->json, "Print one JSON object and nothing else");
 }
 
 }  // namespace reckon::cli

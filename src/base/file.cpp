@@ -353,6 +353,13 @@ Status AtomicFileWriter::commit() {
   return {};
 }
 
+Status copy_whole(const std::string& from, const std::string& to) {
+  RECKON_ASSIGN(const MappedFile file, MappedFile::open(from));
+  RECKON_ASSIGN(AtomicFileWriter writer, AtomicFileWriter::create(to));
+  RECKON_RETURN_IF_ERROR(writer.write(file.bytes()));
+  return writer.commit();
+}
+
 Status write_file(const std::string& path, std::string_view text) {
   RECKON_ASSIGN(AtomicFileWriter writer, AtomicFileWriter::create(path));
   RECKON_RETURN_IF_ERROR(writer.write(text));

@@ -98,6 +98,9 @@ class AtomicFileWriter {
 // killed; those that still run keep theirs. Every writer does so for its own path first.
 void remove_abandoned_writes(const std::string& path);
 
+// Errors: as MappedFile's and AtomicFileWriter's.
+Status copy_whole(const std::string& from, const std::string& to);
+
 // write_file: an AtomicFileWriter for a text that is already whole.
 Status write_file(const std::string& path, std::string_view text);
 

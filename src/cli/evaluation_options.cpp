@@ -1,3 +1,4 @@
+// Declared once, so that eval and thinking answer the same problems alike.
 #include "cli/evaluation_options.h"
 
 #include <utility>

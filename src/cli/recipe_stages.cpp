@@ -36,6 +36,7 @@ constexpr int64_t kContext = 1024;
 // Of a cold start; docs/recipe.md compares rates. What goes on from trained weights moves less.
 constexpr double kStartRate = 4e-3;
 constexpr double kLongerRate = 2e-3;
+constexpr double kDistillationRate = 1e-3;
 
 // Steps until the optimizer's second moments can be trusted.
 constexpr int64_t kReinforcementWarmup = 10;
@@ -61,6 +62,11 @@ train::InitOptions shape(const char* name, int64_t d, int64_t layers, int64_t he
   return init;
 }
 
+json::array shape_of(const train::InitOptions& o) {
+  return {o.d_model, o.n_layers, o.n_heads, o.n_kv_heads, o.ffn_dim, o.context_length};
+}
+
+// All that the files depend on: a folder made with other settings is not gone on with.
 json::object settings_of(const RecipeScale& scale) {
   return {{"scale", json::string_view(scale.name.data(), scale.name.size())},
           {"version", RECKON_VERSION},
@@ -80,7 +86,12 @@ json::object settings_of(const RecipeScale& scale) {
           {"small_grpo_steps", scale.small_grpo_steps},
           {"distillation_steps", scale.distillation_steps},
           {"batch_tokens", scale.batch_tokens},
-          {"max_output_tokens", scale.max_output_tokens}};
+          {"max_output_tokens", scale.max_output_tokens},
+          {"rates", {kStartRate, kLongerRate, kDistillationRate}},
+          {"grpo_warmup", kReinforcementWarmup},
+          {"seeds", {kTrainingSeed, kLongerSeed, kHeldOutSeed, kDevelopmentSeed, kSampledSeed}},
+          {"large", shape_of(scale.large)},
+          {"small", shape_of(scale.small)}};
 }
 
 class Recipe {
@@ -297,7 +308,7 @@ class Recipe {
                                scale_.small_start_steps, kStartRate));
     RECKON_RETURN_IF_ERROR(grpo("small_grpo", "small_start.gguf", scale_.small_grpo_steps));
     return sft("small_distilled", "small_start.gguf", {"teacher.jsonl"}, scale_.distillation_steps,
-               1e-3);
+               kDistillationRate);
   }
 
   struct Mode {

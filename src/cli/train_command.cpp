@@ -55,6 +55,13 @@ struct SftCommandOptions : train::SftOptions {
 
 Status run_sft_command(const SftCommandOptions& given) {
   train::SftOptions options = given;
+  if (given.lora_rank == 0 && (given.lora_alpha != 0 || given.lora_targets != "all")) {
+    return usage_error("--lora-alpha, --lora-targets: expected --lora with them");
+  }
+  if (!(given.lora_alpha >= 0) || !std::isfinite(given.lora_alpha)) {
+    return usage_error(
+        fmt::format("--lora-alpha: expected 0 or a number above, found {}", given.lora_alpha));
+  }
   if (given.lora_rank != 0) {
     options.lora = true;
     options.lora_shape.rank = given.lora_rank;

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -26,6 +27,7 @@ struct GrpoCommandOptions : train::GrpoOptions {
   std::string variant = "grpo";
   std::string verifier;
   std::vector<std::string> rewards;  // "number", "format=0.2"
+  std::optional<double> clip_high;   // empty: the variant's
 };
 
 std::string list_of_rewards() {
@@ -90,20 +92,19 @@ Result<train::Scorer> make_scorer(const GrpoCommandOptions& options,
 
 // The variants' own terms (train/grpo_loss.h); what is given besides stays.
 Status apply_variant(GrpoCommandOptions& o) {
-  if (o.variant == "grpo") return {};
   if (o.variant == "dr-grpo") {
     o.loss.norm = train::LossNorm::kConstant;
     o.loss.divide_by_std = false;
-    return {};
-  }
-  if (o.variant == "dapo") {
+  } else if (o.variant == "dapo") {
     o.loss.norm = train::LossNorm::kToken;
     o.loss.clip_high = 0.28;
     o.dynamic_sampling = true;
-    return {};
+  } else if (o.variant != "grpo") {
+    return usage_error(
+        fmt::format("--variant: expected grpo, dr-grpo or dapo, found \"{}\"", o.variant));
   }
-  return usage_error(
-      fmt::format("--variant: expected grpo, dr-grpo or dapo, found \"{}\"", o.variant));
+  if (o.clip_high) o.loss.clip_high = *o.clip_high;
+  return {};
 }
 
 std::string describe(const train::GrpoStep& s) {
@@ -188,7 +189,9 @@ void add_numbers(CLI::App& command, GrpoCommandOptions& o) {
   command.add_flag("--dynamic-sampling", o.dynamic_sampling,
                    "Other questions in place of groups whose rewards are all equal");
   number("--clip-low", o.loss.clip_low, "Clip of the ratio, below 1");
-  number("--clip-high", o.loss.clip_high, "Clip of the ratio, above 1");
+  command
+      .add_option("--clip-high", o.clip_high, "Clip of the ratio, above 1 (default 0.2, dapo 0.28)")
+      ->type_name("X");
   number("--kl", o.loss.kl_weight, "Weight of the divergence from --reference; 0: none");
   number("--importance-cap", o.loss.importance_cap,
          "Truncated importance weights against the quantised model; 0: none");

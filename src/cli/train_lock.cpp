@@ -10,7 +10,9 @@
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
+#include <exception>
 #include <filesystem>
+#include <optional>
 #include <vector>
 
 #include "base/file.h"
@@ -52,7 +54,10 @@ json::object settings_of(const CLI::App& command) {
     const std::string name = name_of(*option);
     if (name.empty() || std::ranges::find(kNoSettings, name) != std::end(kNoSettings)) continue;
     json::array values;
-    for (const std::string& value : option->results()) values.emplace_back(value);
+    // An empty text is every such option's default, and no command line can say it by "--x=".
+    for (const std::string& value : option->results()) {
+      if (!value.empty()) values.emplace_back(value);
+    }
     if (values.empty() && !option->get_default_str().empty()) {
       values.emplace_back(option->get_default_str());
     }
@@ -84,19 +89,118 @@ Result<json::array> inputs_of(const CLI::App& command) {
   return inputs;
 }
 
-// A run that goes on from a checkpoint is made of parts; their hashes are kept beside the output
-// until the lockfile is written.
-Status note_part(const CLI::App& command, const std::string& out_path, std::string& parts) {
-  const std::string list = out_path + ".parts";
-  const bool resumes =
-      !values_of(command, "resume").empty() && std::filesystem::exists(out_path + ".checkpoint");
-  if (!resumes) return {};
-  if (std::filesystem::exists(list)) {
-    RECKON_ASSIGN(parts, read_file(list, kMaxLockBytes));
+std::string joined(const json::object& settings, const std::string& name) {
+  const json::value* values = settings.if_contains(name);
+  if (values == nullptr || !values->is_array()) return "not given";
+  std::string text;
+  for (const json::value& value : values->get_array()) {
+    if (!text.empty()) text += " ";
+    text += value.is_string() ? std::string(value.get_string()) : json::serialize(value);
   }
-  RECKON_ASSIGN(const std::string hash, hash_of(out_path + ".checkpoint"));
-  parts += hash + "\n";
-  return write_file(list, parts);
+  return text;
+}
+
+bool is_input(const std::string& name) {
+  return std::ranges::find(kInputs, name) != std::end(kInputs);
+}
+
+// A run that goes on must be told what the one that began was: another reward or another base in
+// its middle would make a file that no lockfile describes.
+Status check_same(const json::object& begun, const json::object& now,
+                  const std::string& checkpoint) {
+  const json::object& was = begun.at("settings").as_object();
+  const json::object& is = now.at("settings").as_object();
+  for (const json::object* side : {&was, &is}) {
+    for (const auto& [key, values] : *side) {
+      const std::string name(key);
+      if (is_input(name) || joined(was, name) == joined(is, name)) continue;
+      return usage_error(
+          fmt::format("{}: began with --{} {}, now {}: give the same, or begin anew without "
+                      "--resume",
+                      checkpoint, name, joined(was, name), joined(is, name)));
+    }
+  }
+  const json::array& files = begun.at("inputs").as_array();
+  const json::array& files_now = now.at("inputs").as_array();
+  for (size_t i = 0; i < std::max(files.size(), files_now.size()); ++i) {
+    const auto hash = [i](const json::array& list) {
+      return i < list.size() ? list[i].as_object().at("sha256") : json::value(nullptr);
+    };
+    if (hash(files) == hash(files_now)) continue;
+    const json::array& named = i < files_now.size() ? files_now : files;
+    return usage_error(
+        fmt::format("{}: began with another file than {}: give the same, or begin "
+                    "anew without --resume",
+                    checkpoint, std::string(named[i].as_object().at("path").as_string())));
+  }
+  return {};
+}
+
+Status check_out_is_no_input(const json::array& inputs, const std::string& out_path) {
+  for (const json::value& input : inputs) {
+    const std::string path(input.as_object().at("path").as_string());
+    std::error_code ignored;
+    if (!std::filesystem::equivalent(path, out_path, ignored)) continue;
+    return usage_error("--out: expected another file than what is read, found " + out_path);
+  }
+  return {};
+}
+
+// OUT.run.json and the checkpoint that it tells of go together.
+class RunNote {
+ public:
+  explicit RunNote(const std::string& out_path)
+      : path_(out_path + ".run.json"), checkpoint_(out_path + ".checkpoint"), time_(time()) {
+    const Result<std::string> text = read_file(path_, kMaxLockBytes);
+    if (text.ok()) before_ = *text;
+  }
+
+  // A run that failed before it wrote a checkpoint of its own leaves the one of another run, if
+  // there is one, and that run's note.
+  void end(bool done) const {
+    std::error_code ignored;
+    const std::optional<std::filesystem::file_time_type> now = time();
+    if (done || !now || (now == time_ && before_.empty())) {
+      std::filesystem::remove(path_, ignored);
+    } else if (now == time_) {
+      static_cast<void>(write_file(path_, before_));
+    }
+  }
+
+ private:
+  std::optional<std::filesystem::file_time_type> time() const {
+    std::error_code error;
+    const auto written = std::filesystem::last_write_time(checkpoint_, error);
+    if (error) return std::nullopt;
+    return written;
+  }
+
+  std::string path_;
+  std::string checkpoint_;
+  std::optional<std::filesystem::file_time_type> time_;
+  std::string before_;
+};
+
+// What a run that can be resumed is, kept in OUT.run.json until it is done; when it goes on, that
+// file's own word is checked, and the checkpoint is noted as the end of a part.
+Status begin_or_go_on(const CLI::App& command, const std::string& out_path, json::object& run) {
+  const std::string path = out_path + ".run.json";
+  const std::string checkpoint = out_path + ".checkpoint";
+  if (!values_of(command, "resume").empty() && std::filesystem::exists(checkpoint) &&
+      std::filesystem::exists(path)) {
+    RECKON_ASSIGN(const std::string text, read_file(path, kMaxLockBytes));
+    RECKON_ASSIGN(const json::value begun, parse_json(text, path));
+    RECKON_ASSIGN(const std::string hash, hash_of(checkpoint));
+    try {
+      RECKON_RETURN_IF_ERROR(check_same(begun.as_object(), run, checkpoint));
+      run["resumed_from"] = begun.at("resumed_from").as_array();
+    } catch (const std::exception&) {
+      return bad_file(path + ": expected what reckon train wrote, found something else");
+    }
+    json::array& parts = run["resumed_from"].get_array();
+    if (parts.empty() || parts.back() != json::value(hash)) parts.emplace_back(hash);
+  }
+  return write_file(path, json::serialize(run) + "\n");
 }
 
 }  // namespace
@@ -104,26 +208,23 @@ Status note_part(const CLI::App& command, const std::string& out_path, std::stri
 Status run_locked(const CLI::App& command, const std::function<Status()>& job) {
   const std::string out_path = values_of(command, "out").front();
   RECKON_ASSIGN(json::array inputs, inputs_of(command));
-  std::string parts;
-  RECKON_RETURN_IF_ERROR(note_part(command, out_path, parts));
-  RECKON_RETURN_IF_ERROR(job());
-  json::object lock;
-  lock["reckon"] = RECKON_VERSION;
-  lock["stage"] = command.get_name();
-  lock["profile"] = "f32";
-  lock["settings"] = settings_of(command);
-  lock["inputs"] = std::move(inputs);
-  json::array checkpoints;
-  for (size_t at = 0; at < parts.size();) {
-    const size_t end = std::min(parts.find('\n', at), parts.size());
-    checkpoints.emplace_back(parts.substr(at, end - at));
-    at = end + 1;
+  RECKON_RETURN_IF_ERROR(check_out_is_no_input(inputs, out_path));
+  json::object run{{"settings", settings_of(command)},
+                   {"inputs", std::move(inputs)},
+                   {"resumed_from", json::array()}};
+  const bool resumable = command.get_option_no_throw("--resume") != nullptr;
+  std::optional<RunNote> note;
+  if (resumable) {
+    note.emplace(out_path);
+    RECKON_RETURN_IF_ERROR(begin_or_go_on(command, out_path, run));
   }
-  lock["resumed_from"] = std::move(checkpoints);
+  const Status done = job();
+  if (note) note->end(done.ok());
+  if (!done.ok()) return done;
+  json::object lock{{"reckon", RECKON_VERSION}, {"stage", command.get_name()}, {"profile", "f32"}};
+  for (auto& [key, value] : run) lock[key] = std::move(value);
   RECKON_ASSIGN(const std::string hash, hash_of(out_path));
   lock["out_sha256"] = hash;
-  std::error_code ignored;
-  std::filesystem::remove(out_path + ".parts", ignored);
   return write_file(out_path + ".lock.json", json::serialize(lock) + "\n");
 }
 

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <vector>
 
 #include "train/batch.h"
@@ -25,6 +26,10 @@ class BatchOrder {
   };
   Place place() const { return place_; }
   void go_to(Place place);
+  // Whether a place read from a file is one of this data's.
+  bool holds(Place place) const {
+    return place.epoch >= 0 && place.index >= 0 && place.index <= std::ssize(lengths_);
+  }
 
   // Steps that so many epochs take, the last one perhaps into the next epoch.
   int64_t count_steps(double epochs) const;

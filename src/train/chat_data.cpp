@@ -55,6 +55,10 @@ Result<Example> example_of(const std::vector<Message>& before, const Message& tu
     if (thought) append(tokenizer, *thought, SpecialTokens::kAsText, true, example);
     append(tokenizer, "\n" + marks.close + "\n\n", SpecialTokens::kParse, thought.has_value(),
            example);
+  } else if (thought && !thought->empty()) {
+    return bad_file(fmt::format(
+        "\"reasoning_content\": the template {} has no place for a thought (--chat-template)",
+        chat_template.name()));
   }
   append(tokenizer, turn.content, SpecialTokens::kAsText, true, example);
   RECKON_ASSIGN(const TokenId end, end_of_turn(tokenizer, chat_template));

@@ -33,6 +33,9 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+constexpr int64_t kMaxGroup = 4096;
+constexpr int64_t kMaxRunning = 1024;
+
 // One question's answers.
 struct Group {
   size_t problem = 0;
@@ -58,8 +61,18 @@ Status check(const GrpoOptions& o) {
   RECKON_RETURN_IF_ERROR(positive("--max-running", o.max_running));
   RECKON_RETURN_IF_ERROR(positive("--eval-every", o.evaluate_every));
   RECKON_RETURN_IF_ERROR(positive("--save-every", o.checkpoint_every));
-  if (o.group < 2)
-    return usage_error(fmt::format("--group: expected 2 or more, found {}", o.group));
+  RECKON_RETURN_IF_ERROR(positive("--max-prompt", o.max_prompt_tokens));
+  RECKON_RETURN_IF_ERROR(positive("--eval-problems", o.n_evaluated));
+  if (o.group < 2 || o.group > kMaxGroup) {
+    return usage_error(fmt::format("--group: expected 2 to {}, found {}", kMaxGroup, o.group));
+  }
+  if (o.max_running > kMaxRunning) {
+    return usage_error(
+        fmt::format("--max-running: expected at most {}, found {}", kMaxRunning, o.max_running));
+  }
+  if (o.patience > 0 && o.held_out.empty()) {
+    return usage_error("--patience: expected --held-out data to watch, found none");
+  }
   if (!(o.learning_rate > 0)) return usage_error("--lr: expected a number above 0");
   return {};
 }
@@ -179,7 +192,11 @@ class GrpoRun {
       RECKON_RETURN_IF_ERROR(read_checkpoint(checkpoint_path(), state_.fingerprint, state_,
                                              store_->weights(), trainer_->optimizer()));
       RECKON_RETURN_IF_ERROR(log_.set(state_.log));
-      order_->go_to({state_.epoch, state_.index});
+      const BatchOrder::Place place{state_.epoch, state_.index};
+      if (!order_->holds(place)) {
+        return bad_file(checkpoint_path() + ": its place lies beyond the data");
+      }
+      order_->go_to(place);
       if (std::filesystem::exists(o_.out + ".samples.txt")) {
         RECKON_ASSIGN(samples_, read_file(o_.out + ".samples.txt", kMaxSamplesBytes));
       }
@@ -363,7 +380,7 @@ class GrpoRun {
           o_.adamw, s.learning_rate, static_cast<double>(o_.updates),
           state_.steps_done * o_.updates + update, store_->gradients(), store_->weights());
       RECKON_RETURN_IF_ERROR(
-          check_finite({.loss = 0, .gradient_norm = norm, .n_tokens = 0, .n_learned = 0},
+          check_finite({.loss = 0, .gradient_norm = norm, .n_tokens = 0, .n_learned = 0}, *store_,
                        state_.steps_done + 1, s.learning_rate));
       s.gradient_norm = std::max(s.gradient_norm, norm);
     }
@@ -465,15 +482,15 @@ class GrpoRun {
                                                               {"entropy"},
                                                               {"dead_groups", "ended"},
                                                               {"rollout_kl", "reference_kl"}}))));
-    std::error_code error;
     if (stopped_early_) {
-      std::filesystem::rename(best_path(), o_.out, error);
-      if (error) return failed(o_.out + ": can't be written: " + error.message());
+      // best_path() stays until all is written: a run that is killed here goes on from it.
+      RECKON_RETURN_IF_ERROR(copy_whole(best_path(), o_.out));
     } else {
       RECKON_RETURN_IF_ERROR(write_model(*file_, store_->layout(), store_->weights(), o_.out));
     }
-    std::filesystem::remove(checkpoint_path(), error);
-    std::filesystem::remove(best_path(), error);
+    std::error_code ignored;
+    std::filesystem::remove(checkpoint_path(), ignored);
+    std::filesystem::remove(best_path(), ignored);
     return GrpoResult{.n_steps = state_.steps_done,
                       .stopped_early = stopped_early_,
                       .reward = last_.reward,

@@ -29,6 +29,9 @@ using Clock = std::chrono::steady_clock;
 constexpr double kNotMeasured = std::numeric_limits<double>::quiet_NaN();
 // What the program itself, the tokenizer and the data take beside the arenas.
 constexpr int64_t kOtherBytes = int64_t{64} << 20;
+// More than anybody's; they keep sums far from their limits.
+constexpr double kMaxEpochs = 1e6;
+constexpr int64_t kMaxBatchTokens = int64_t{1} << 32;
 
 Status check(const SftOptions& o) {
   const auto positive = [](const char* name, double value) -> Status {
@@ -41,6 +44,17 @@ Status check(const SftOptions& o) {
   RECKON_RETURN_IF_ERROR(positive("--max-tokens", static_cast<double>(o.max_tokens)));
   RECKON_RETURN_IF_ERROR(positive("--lr", o.learning_rate));
   RECKON_RETURN_IF_ERROR(positive("--epochs", o.epochs));
+  if (o.epochs > kMaxEpochs) {
+    return usage_error(
+        fmt::format("--epochs: expected at most {}, found {}", kMaxEpochs, o.epochs));
+  }
+  if (o.batch_tokens > kMaxBatchTokens) {
+    return usage_error(fmt::format("--batch-tokens: expected at most {}, found {}", kMaxBatchTokens,
+                                   o.batch_tokens));
+  }
+  if (o.n_steps < 0) {
+    return usage_error(fmt::format("--steps: expected 0 or more, found {}", o.n_steps));
+  }
   if (!o.peft.empty() && !o.lora) return usage_error("--peft: expected --lora with it");
   if (o.patience > 0 && o.held_out.empty()) {
     return usage_error("--patience: expected --held-out data to watch, found none");
@@ -198,7 +212,11 @@ class SftRun {
       RECKON_RETURN_IF_ERROR(read_checkpoint(checkpoint_path(), state_.fingerprint, state_,
                                              store_->parameters(), trainer_->optimizer()));
       RECKON_RETURN_IF_ERROR(log_.set(state_.log));
-      order_->go_to({state_.epoch, state_.index});
+      const BatchOrder::Place place{state_.epoch, state_.index};
+      if (!order_->holds(place)) {
+        return bad_file(checkpoint_path() + ": its place lies beyond the data");
+      }
+      order_->go_to(place);
     }
     plan_.first_step = state_.steps_done;
     if (callbacks_.plan) callbacks_.plan(plan_);
@@ -276,10 +294,9 @@ class SftRun {
                                                                     {"gradient_norm"},
                                                                     {"learning_rate"},
                                                                     {"tokens_per_second"}}))));
-    std::error_code error;
     if (stopped_early_) {
-      std::filesystem::rename(best_path(), options_.out, error);
-      if (error) return failed(options_.out + ": can't be written: " + error.message());
+      // best_path() stays until all is written: a run that is killed here goes on from it.
+      RECKON_RETURN_IF_ERROR(copy_whole(best_path(), options_.out));
     } else {
       RECKON_RETURN_IF_ERROR(write_result(options_.out));
     }
@@ -289,8 +306,9 @@ class SftRun {
       RECKON_RETURN_IF_ERROR(write_adapter_peft(adapter, model_->config(),
                                                 std::string(model_->config().name), options_.peft));
     }
-    std::filesystem::remove(checkpoint_path(), error);
-    std::filesystem::remove(best_path(), error);
+    std::error_code ignored;
+    std::filesystem::remove(checkpoint_path(), ignored);
+    std::filesystem::remove(best_path(), ignored);
     return SftResult{
         .n_steps = state_.steps_done,
         .stopped_early = stopped_early_,

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace reckon::train {
@@ -23,13 +24,22 @@ int64_t Trainer::memory_bytes(const NetworkShape& shape, const FloatOps& ops,
          (weights + Network::activation_floats(shape, ops, options));
 }
 
-Status check_finite(const StepResult& result, int64_t step, double learning_rate) {
-  if (std::isfinite(result.loss) && std::isfinite(result.gradient_norm)) return {};
+Status check_finite(const StepResult& result, const TrainableStore& store, int64_t step,
+                    double learning_rate) {
+  std::string what;
+  if (!std::isfinite(result.loss) || !std::isfinite(result.gradient_norm)) {
+    what = fmt::format("loss {}, gradient norm {}", result.loss, result.gradient_norm);
+  } else if (const float* weights = store.parameters();
+             !std::all_of(weights, weights + store.n_floats(),
+                          [](float weight) { return std::isfinite(weight); })) {
+    what = "a weight that is no number";
+  } else {
+    return {};
+  }
   return failed(fmt::format(
-      "step {}: the training diverged: loss {}, gradient norm {} at a learning rate of {:.3g}; "
-      "the weights of the step before are kept in the last checkpoint, a lower rate or a longer "
-      "warm-up may help",
-      step, result.loss, result.gradient_norm, learning_rate));
+      "step {}: the training diverged: {} at a learning rate of {:.3g}; the last checkpoint, where "
+      "there is one, holds earlier weights; a lower rate or a longer warm-up may help",
+      step, what, learning_rate));
 }
 
 Result<StepResult> Trainer::step(std::span<const PackedBatch> batches,
@@ -51,7 +61,7 @@ Result<StepResult> Trainer::step(std::span<const PackedBatch> batches,
   result.loss = loss / n;
   result.gradient_norm = optimizer_.step(settings, learning_rate, 1 / n, steps_done,
                                          store_->gradients(), store_->parameters());
-  RECKON_RETURN_IF_ERROR(check_finite(result, steps_done + 1, learning_rate));
+  RECKON_RETURN_IF_ERROR(check_finite(result, *store_, steps_done + 1, learning_rate));
   return result;
 }
 

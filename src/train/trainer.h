@@ -21,8 +21,9 @@ struct StepResult {
   int64_t n_learned = 0;
 };
 
-// Errors: kFailed when loss or norm isn't finite; the weights are then as they were.
-Status check_finite(const StepResult& result, int64_t step, double learning_rate);
+// After an update. Errors: kFailed when loss, norm or a weight isn't finite.
+Status check_finite(const StepResult& result, const TrainableStore& store, int64_t step,
+                    double learning_rate);
 
 class Trainer {
  public:

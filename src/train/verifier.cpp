@@ -11,7 +11,10 @@
 #include <array>
 #include <boost/json/serialize.hpp>
 #include <cerrno>
+#include <chrono>
+#include <csignal>
 #include <cstring>
+#include <thread>
 #include <utility>
 
 #include "base/json.h"
@@ -22,6 +25,8 @@ namespace reckon::train {
 namespace {
 
 constexpr int kPatienceMs = 60'000;
+// For a program whose input was closed.
+constexpr std::chrono::milliseconds kParting{2000};
 constexpr size_t kMaxLine = 1 << 16;
 
 struct Pipe {
@@ -53,13 +58,20 @@ Result<std::unique_ptr<Verifier>> Verifier::start(const std::string& command) {
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, in.read, STDIN_FILENO);
   posix_spawn_file_actions_adddup2(&actions, out->write, STDOUT_FILENO);
+  // A process group of its own: Ctrl-C is for the training, which asks for more scores until its
+  // checkpoint is written.
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
+  posix_spawnattr_setpgroup(&attributes, 0);
   std::string shell = "sh";
   std::string flag = "-c";
   std::string text = command;
   char* arguments[] = {shell.data(), flag.data(), text.data(), nullptr};
   pid_t pid = -1;
-  const int status = ::posix_spawn(&pid, "/bin/sh", &actions, nullptr, arguments, environ);
+  const int status = ::posix_spawn(&pid, "/bin/sh", &actions, &attributes, arguments, environ);
   posix_spawn_file_actions_destroy(&actions);
+  posix_spawnattr_destroy(&attributes);
   ::close(in.read);
   ::close(out->write);
   if (status != 0) {
@@ -70,11 +82,20 @@ Result<std::unique_ptr<Verifier>> Verifier::start(const std::string& command) {
   return verifier;
 }
 
-// Closing its input asks the program to end.
+// Closing its input asks the program to end; one that doesn't is killed.
 Verifier::~Verifier() {
   if (to_ >= 0) ::close(to_);
   if (from_ >= 0) ::close(from_);
-  if (pid_ > 0) ::waitpid(pid_, nullptr, 0);
+  if (pid_ <= 0) return;
+  const auto deadline = std::chrono::steady_clock::now() + kParting;
+  while (::waitpid(pid_, nullptr, WNOHANG) == 0) {
+    if (std::chrono::steady_clock::now() > deadline) {
+      ::kill(-pid_, SIGKILL);
+      ::waitpid(pid_, nullptr, 0);
+      return;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
 }
 
 Status Verifier::send(const std::string& line) {
@@ -124,9 +145,13 @@ Result<double> Verifier::score(const RewardInput& input) {
   line["ended"] = input.ended;
   line["thought_tokens"] = input.thought_tokens;
   line["answer_tokens"] = input.answer_tokens;
+  const std::string what = fmt::format("--verifier {}", excerpt(command_));
+  pollfd unasked{.fd = from_, .events = POLLIN, .revents = 0};
+  if (!pending_.empty() || (::poll(&unasked, 1, 0) == 1 && (unasked.revents & POLLIN) != 0)) {
+    return failed(what + ": expected one line for each answer, found more");
+  }
   RECKON_RETURN_IF_ERROR(send(boost::json::serialize(line) + "\n"));
   RECKON_ASSIGN(const std::string answer, receive());
-  const std::string what = fmt::format("--verifier {}", excerpt(command_));
   const Result<boost::json::value> value = parse_json(answer, what);
   const boost::json::value* score =
       value.ok() && value->is_object() ? value->get_object().if_contains("score") : nullptr;

@@ -21,7 +21,7 @@ class Verifier {
   Verifier& operator=(const Verifier&) = delete;
 
   // Errors: kFailed when the program has ended, takes longer than a minute or answers anything
-  // else.
+  // else, more lines than it was asked for too.
   Result<double> score(const RewardInput& input);
 
  private:

@@ -73,11 +73,11 @@ class Tests(unittest.TestCase):
         self.assertIsInstance(tree, dict)
         return tree
 
-    def start(self, *arguments, env=None):
+    def start(self, *arguments, env=None, **more):
         """A running process with pipes."""
         process = subprocess.Popen([RECKON, *map(str, arguments)], stdin=subprocess.PIPE,
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                   env=self.environment(**(env or {})), cwd=self.folder)
+                                   env=self.environment(**(env or {})), cwd=self.folder, **more)
         self.addCleanup(finish, process)
         return process
 

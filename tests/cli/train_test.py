@@ -7,7 +7,9 @@ Usage: train_test.py RECKON [--preload LIBRARY] [--long] [TEST...]     (--long: 
 
 import hashlib
 import json
+import os
 import random
+import signal
 import sys
 import time
 
@@ -23,6 +25,26 @@ if LONG:
 import harness  # noqa: E402  (takes the program from the arguments)
 
 N_KILLS = 100 if LONG else 4
+
+
+def with_options(words, more):
+    """More options behind the words, or in place of the words' own."""
+    for name, *values in split_options(more):
+        if name in words:
+            at = words.index(name)
+            del words[at:at + 1 + len(values)]
+        words += [name, *values]
+    return words
+
+
+def split_options(words):
+    options = []
+    for word in words:
+        if str(word).startswith("--"):
+            options.append([word])
+        else:
+            options[-1].append(word)
+    return options
 
 
 class Train(harness.Tests):
@@ -41,13 +63,15 @@ class Train(harness.Tests):
                 out.write(json.dumps({"question": f"{i} + 1?", "answer": i + 1}) + "\n")
 
     def sft(self, out, *more):
-        return ("train", "sft", "-m", self.model, "--data", self.data, "-o", self.folder / out,
-                "--steps", 30, "--batch-tokens", 128, "--save-every", 1, "--threads", 2, *more)
+        return with_options(
+            ["train", "sft", "-m", self.model, "--data", self.data, "-o", self.folder / out,
+             "--steps", 30, "--batch-tokens", 128, "--save-every", 1, "--threads", 2], more)
 
     def grpo(self, out, *more):
-        return ("train", "grpo", "-m", self.model, "--data", self.problems, "--reward", "length",
-                "-o", self.folder / out, "--steps", 6, "--questions", 2, "--group", 4,
-                "--max-tokens", 8, "--save-every", 1, "--threads", 2, *more)
+        return with_options(
+            ["train", "grpo", "-m", self.model, "--data", self.problems, "--reward", "length",
+             "-o", self.folder / out, "--steps", 6, "--questions", 2, "--group", 4,
+             "--max-tokens", 8, "--save-every", 1, "--threads", 2], more)
 
     def hash_of(self, name):
         return hashlib.sha256((self.folder / name).read_bytes()).hexdigest()
@@ -131,26 +155,114 @@ class Train(harness.Tests):
         """ENOSPC at write after write: an error that says so, and the next try ends right."""
         if not PRELOAD:
             return
-        self.expect(0, *self.sft("whole.gguf"))
-        fired = self.folder / "fired"
-        failed = 0
-        for n in range(1, 400, 1 if LONG else 29):
-            fired.unlink(missing_ok=True)
-            self.forget("full.gguf")
-            run = self.run_reckon(*self.sft("full.gguf"), env={
-                "LD_PRELOAD": PRELOAD, "RECKON_FAULT": f"write:{n}",
-                "RECKON_FAULT_FIRED": str(fired)})
-            if not fired.exists():
-                break
-            if run.returncode == 0:
-                continue  # a line of progress was lost
-            failed += 1
-            self.assertEqual(run.returncode, 1, run.stderr)
-            self.assertIn(b"No space left on device", run.stderr)
-            self.expect(0, *self.sft("full.gguf", "--resume"))
-            self.assertEqual(self.hash_of("full.gguf"), self.hash_of("whole.gguf"))
-            self.assert_nothing_left("full.gguf")
-        self.assertGreater(failed, 3)
+        for command in (self.sft, self.grpo):
+            self.forget("whole.gguf")
+            self.expect(0, *command("whole.gguf"))
+            fired = self.folder / "fired"
+            failed = 0
+            for n in range(1, 400, 1 if LONG else 29):
+                fired.unlink(missing_ok=True)
+                self.forget("full.gguf")
+                run = self.run_reckon(*command("full.gguf"), env={
+                    "LD_PRELOAD": PRELOAD, "RECKON_FAULT": f"write:{n}",
+                    "RECKON_FAULT_FIRED": str(fired)})
+                if not fired.exists():
+                    break
+                if run.returncode == 0:
+                    continue  # a line of progress was lost
+                failed += 1
+                self.assertEqual(run.returncode, 1, run.stderr)
+                self.assertIn(b"No space left on device", run.stderr)
+                self.expect(0, *command("full.gguf", "--resume"))
+                self.assertEqual(self.hash_of("full.gguf"), self.hash_of("whole.gguf"))
+                self.assert_nothing_left("full.gguf")
+            self.assertGreater(failed, 3 if command == self.sft else 0)
+
+    def break_off(self, *command):
+        """Kills the run behind its first checkpoint."""
+        checkpoint = self.folder / "off.gguf.checkpoint"
+        process = self.start(*command)
+        end = time.monotonic() + 60
+        while not checkpoint.exists():
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.002)
+        process.kill()
+        process.wait()
+
+    def test_resume_wants_the_run_that_began(self):
+        self.forget("off.gguf")
+        more = ("--held-out", self.problems, "--steps", 100)
+        self.break_off(*self.grpo("off.gguf", *more))
+        self.expect_error(2, "began with --reward length, now language",
+                          *self.grpo("off.gguf", *more, "--resume", "--reward", "language"))
+        self.expect_error(2, "began with --updates 1, now 2",
+                          *self.grpo("off.gguf", *more, "--resume", "--updates", 2))
+        other = self.folder / "other.jsonl"
+        other.write_text(self.problems.read_text(encoding="utf-8").replace('"answer": 1',
+                                                                           '"answer": 7'),
+                         encoding="utf-8")
+        self.expect_error(2, "began with another file than",
+                          *self.grpo("off.gguf", *more, "--resume", "--data", other))
+
+        # What fails before it begins takes nothing from the run that can go on.
+        self.expect_error(2, "--steps: expected 1 or more", *self.grpo("off.gguf", "--steps", -1))
+        self.expect(0, *self.grpo("off.gguf", *more, "--resume"))
+        self.assert_nothing_left("off.gguf")
+
+    def test_out_is_no_input(self):
+        before = self.data.read_bytes()
+        self.expect_error(2, "--out: expected another file than what is read",
+                          *self.sft(self.data.name))
+        self.assertEqual(self.data.read_bytes(), before)
+
+    def test_the_last_step_diverges(self):
+        self.expect_error(1, "step 1: the training diverged: a weight that is no number",
+                          *self.sft("nan.gguf", "--steps", 1, "--lr", 1e30, "--warmup", 0,
+                                    "--clip", 0, "--weight-decay", 1e30))
+        self.assertFalse((self.folder / "nan.gguf").exists())
+
+    def with_verifier(self, out, command, *more):
+        words = self.grpo(out, *more)
+        at = words.index("--reward")
+        words[at:at + 2] = ["--verifier", command]
+        return words
+
+    def test_verifiers_that_misbehave(self):
+        for command, why in (("read x; echo no; sleep 5000", "expected {\"score\": NUMBER}"),
+                             ("while read x; do echo '{\"score\":1}'; echo '{\"score\":0}'; done",
+                              "expected one line for each answer, found more")):
+            start = time.monotonic()
+            self.expect_error(1, why, *self.with_verifier("v.gguf", command))
+            self.assertLess(time.monotonic() - start, 60)
+
+    def test_interrupted_with_a_verifier(self):
+        """Ctrl-C goes to the whole group of the terminal: the verifier outlives it."""
+        script = "while read x; do echo '{\"score\":1}'; done"
+        self.forget("off.gguf")
+        process = self.start(*self.with_verifier("off.gguf", script, "--steps", 400),
+                             start_new_session=True)
+        checkpoint = self.folder / "off.gguf.checkpoint"
+        end = time.monotonic() + 60
+        while not checkpoint.exists():
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.002)
+        os.killpg(process.pid, signal.SIGINT)
+        _, error = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 130, error)
+        self.assertIn(b"--resume goes on from there", error)
+
+    def test_options_that_can_not_be_honoured(self):
+        for words, why in (
+                (self.sft("o.gguf", "--lora-targets", "q"), "expected --lora with them"),
+                (self.sft("o.gguf", "--lora", 2, "--lora-alpha", -3), "--lora-alpha: expected 0"),
+                (self.sft("o.gguf", "--epochs", 1e9), "--epochs: expected at most"),
+                (self.sft("o.gguf", "--batch-tokens", 2**62), "--batch-tokens: expected at most"),
+                (self.grpo("o.gguf", "--group", 10**12), "--group: expected 2 to"),
+                (self.grpo("o.gguf", "--max-running", 10**6), "--max-running: expected at most"),
+                (self.grpo("o.gguf", "--eval-problems", -1), "--eval-problems: expected 1 or more"),
+                (self.grpo("o.gguf", "--max-prompt", -9), "--max-prompt: expected 1 or more"),
+                (self.grpo("o.gguf", "--patience", 2), "--patience: expected --held-out")):
+            self.expect_error(2, why, *words)
 
 
 if __name__ == "__main__":

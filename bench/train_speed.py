@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Training tokens/s of reckon beside PyTorch's: same shape, same tokens a step, same threads.
+"""Training tokens/s and memory of reckon beside PyTorch's: same shape, tokens a step and threads.
+In bfloat16 too where the processor multiplies in it; elsewhere PyTorch takes minutes a step.
 
 Usage: train_speed.py --reckon build/release/bin/reckon --tokenizer MODEL.gguf [--python PYTHON]
 
@@ -41,6 +42,17 @@ print(best)
 """
 
 
+def run(command):
+    """Its output and the most memory that it held, in MiB."""
+    process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE,
+                               stderr=subprocess.DEVNULL, text=True)
+    output = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    if status != 0:
+        sys.exit(f"{command[0]} ended with status {status}")
+    return output, usage.ru_maxrss / 1024
+
+
 def reckon_speed(reckon, tokenizer, threads, steps, folder):
     base = folder / "base.gguf"
     subprocess.run([reckon, "train", "init", "--tokenizer", tokenizer, "-o", base], check=True,
@@ -51,19 +63,21 @@ def reckon_speed(reckon, tokenizer, threads, steps, folder):
             text = "".join(rng.choice("0123456789") for _ in range(240))
             out.write(json.dumps({"messages": [{"role": "user", "content": "?"},
                                                {"role": "assistant", "content": text}]}) + "\n")
-    subprocess.run([reckon, "train", "sft", "-m", base, "--data", folder / "data.jsonl", "--steps",
-                    str(steps), "--save-every", "1000000", "--threads", str(threads), "-o",
-                    folder / "out.gguf"], check=True, stdout=subprocess.DEVNULL,
-                   stderr=subprocess.DEVNULL)
+    _, mib = run([reckon, "train", "sft", "-m", base, "--data", folder / "data.jsonl", "--steps",
+                  steps, "--save-every", 1000000, "--threads", threads, "-o", folder / "out.gguf"])
     rows = (folder / "out.gguf.csv").read_text(encoding="utf-8").splitlines()
     column = rows[0].split(",").index("tokens_per_second")
-    return max(float(row.split(",")[column]) for row in rows[1:])
+    return max(float(row.split(",")[column]) for row in rows[1:]), mib
 
 
 def torch_speed(python, vocab, threads, steps, dtype):
-    done = subprocess.run([python, "-c", TORCH, str(vocab), str(threads), str(steps), dtype],
-                          check=True, capture_output=True, text=True)
-    return float(done.stdout.split()[-1])
+    output, mib = run([python, "-c", TORCH, vocab, threads, steps, dtype])
+    return float(output.split()[-1]), mib
+
+
+def has_bf16():
+    with open("/proc/cpuinfo", encoding="utf-8") as cpu:
+        return "avx512_bf16" in cpu.read()
 
 
 def main():
@@ -76,12 +90,14 @@ def main():
     parser.add_argument("--steps", type=int, default=12)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        own = reckon_speed(options.reckon, options.tokenizer, options.threads, options.steps,
-                           pathlib.Path(folder))
-    print(f"reckon f32   {own:8.0f} tokens/s (best step)")
-    for dtype in ("f32", "bf16"):
-        peer = torch_speed(options.python, options.vocab, options.threads, options.steps, dtype)
-        print(f"PyTorch {dtype:4} {peer:8.0f} tokens/s (best step)  {own / peer:.2f}x")
+        own, mib = reckon_speed(options.reckon, options.tokenizer, options.threads, options.steps,
+                                pathlib.Path(folder))
+    print(f"reckon f32   {own:8.0f} tokens/s (best step) {mib:6.0f} MiB")
+    for dtype in ("f32", "bf16") if has_bf16() else ("f32",):
+        peer, mib = torch_speed(options.python, options.vocab, options.threads, options.steps,
+                                dtype)
+        print(f"PyTorch {dtype:4} {peer:8.0f} tokens/s (best step) {mib:6.0f} MiB  "
+              f"{own / peer:.2f}x")
 
 
 main()

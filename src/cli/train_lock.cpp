@@ -146,13 +146,32 @@ Status check_out_is_no_input(const json::array& inputs, const std::string& out_p
   return {};
 }
 
-// OUT.run.json and the checkpoint that it tells of go together.
+// What a run that can be resumed is, kept in OUT.run.json until it is done, beside the checkpoint
+// that it tells of.
 class RunNote {
  public:
   explicit RunNote(const std::string& out_path)
       : path_(out_path + ".run.json"), checkpoint_(out_path + ".checkpoint"), time_(time()) {
     const Result<std::string> text = read_file(path_, kMaxLockBytes);
     if (text.ok()) before_ = *text;
+  }
+
+  // Writes run down. When a run goes on, it has to be the one that the file tells of, and the
+  // checkpoint is noted as the end of a part.
+  Status begin(bool resume, json::object& run) const {
+    if (resume && std::filesystem::exists(checkpoint_) && std::filesystem::exists(path_)) {
+      RECKON_ASSIGN(const json::value begun, parse_json(before_, path_));
+      RECKON_ASSIGN(const std::string hash, hash_of(checkpoint_));
+      try {
+        RECKON_RETURN_IF_ERROR(check_same(begun.as_object(), run, checkpoint_));
+        run["resumed_from"] = begun.at("resumed_from").as_array();
+      } catch (const std::exception&) {
+        return bad_file(path_ + ": expected what reckon train wrote, found something else");
+      }
+      json::array& parts = run["resumed_from"].get_array();
+      if (parts.empty() || parts.back() != json::value(hash)) parts.emplace_back(hash);
+    }
+    return write_file(path_, json::serialize(run) + "\n");
   }
 
   // A run that failed before it wrote a checkpoint of its own leaves the one of another run, if
@@ -181,28 +200,6 @@ class RunNote {
   std::string before_;
 };
 
-// What a run that can be resumed is, kept in OUT.run.json until it is done; when it goes on, that
-// file's own word is checked, and the checkpoint is noted as the end of a part.
-Status begin_or_go_on(const CLI::App& command, const std::string& out_path, json::object& run) {
-  const std::string path = out_path + ".run.json";
-  const std::string checkpoint = out_path + ".checkpoint";
-  if (!values_of(command, "resume").empty() && std::filesystem::exists(checkpoint) &&
-      std::filesystem::exists(path)) {
-    RECKON_ASSIGN(const std::string text, read_file(path, kMaxLockBytes));
-    RECKON_ASSIGN(const json::value begun, parse_json(text, path));
-    RECKON_ASSIGN(const std::string hash, hash_of(checkpoint));
-    try {
-      RECKON_RETURN_IF_ERROR(check_same(begun.as_object(), run, checkpoint));
-      run["resumed_from"] = begun.at("resumed_from").as_array();
-    } catch (const std::exception&) {
-      return bad_file(path + ": expected what reckon train wrote, found something else");
-    }
-    json::array& parts = run["resumed_from"].get_array();
-    if (parts.empty() || parts.back() != json::value(hash)) parts.emplace_back(hash);
-  }
-  return write_file(path, json::serialize(run) + "\n");
-}
-
 }  // namespace
 
 Status run_locked(const CLI::App& command, const std::function<Status()>& job) {
@@ -216,7 +213,7 @@ Status run_locked(const CLI::App& command, const std::function<Status()>& job) {
   std::optional<RunNote> note;
   if (resumable) {
     note.emplace(out_path);
-    RECKON_RETURN_IF_ERROR(begin_or_go_on(command, out_path, run));
+    RECKON_RETURN_IF_ERROR(note->begin(!values_of(command, "resume").empty(), run));
   }
   const Status done = job();
   if (note) note->end(done.ok());

@@ -30,6 +30,14 @@ void BatchOrder::go_to(Place place) {
   shuffle();
 }
 
+Status BatchOrder::resume_at(Place place, const std::string& path) {
+  if (place.epoch < 0 || place.index < 0 || place.index > std::ssize(lengths_)) {
+    return bad_file(path + ": its place lies beyond the data");
+  }
+  go_to(place);
+  return {};
+}
+
 std::vector<size_t> BatchOrder::next() {
   std::vector<size_t> chosen;
   for (int64_t n_tokens = 0;;) {

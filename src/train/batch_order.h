@@ -5,9 +5,10 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <iterator>
+#include <string>
 #include <vector>
 
+#include "base/result.h"
 #include "train/batch.h"
 
 namespace reckon::train {
@@ -26,10 +27,9 @@ class BatchOrder {
   };
   Place place() const { return place_; }
   void go_to(Place place);
-  // Whether a place read from a file is one of this data's.
-  bool holds(Place place) const {
-    return place.epoch >= 0 && place.index >= 0 && place.index <= std::ssize(lengths_);
-  }
+  // go_to() for a place read from the file at path. Errors: kBadFile when it is none of this
+  // data's.
+  Status resume_at(Place place, const std::string& path);
 
   // Steps that so many epochs take, the last one perhaps into the next epoch.
   int64_t count_steps(double epochs) const;

@@ -192,11 +192,7 @@ class GrpoRun {
       RECKON_RETURN_IF_ERROR(read_checkpoint(checkpoint_path(), state_.fingerprint, state_,
                                              store_->weights(), trainer_->optimizer()));
       RECKON_RETURN_IF_ERROR(log_.set(state_.log));
-      const BatchOrder::Place place{state_.epoch, state_.index};
-      if (!order_->holds(place)) {
-        return bad_file(checkpoint_path() + ": its place lies beyond the data");
-      }
-      order_->go_to(place);
+      RECKON_RETURN_IF_ERROR(order_->resume_at({state_.epoch, state_.index}, checkpoint_path()));
       if (std::filesystem::exists(o_.out + ".samples.txt")) {
         RECKON_ASSIGN(samples_, read_file(o_.out + ".samples.txt", kMaxSamplesBytes));
       }

@@ -212,11 +212,7 @@ class SftRun {
       RECKON_RETURN_IF_ERROR(read_checkpoint(checkpoint_path(), state_.fingerprint, state_,
                                              store_->parameters(), trainer_->optimizer()));
       RECKON_RETURN_IF_ERROR(log_.set(state_.log));
-      const BatchOrder::Place place{state_.epoch, state_.index};
-      if (!order_->holds(place)) {
-        return bad_file(checkpoint_path() + ": its place lies beyond the data");
-      }
-      order_->go_to(place);
+      RECKON_RETURN_IF_ERROR(order_->resume_at({state_.epoch, state_.index}, checkpoint_path()));
     }
     plan_.first_step = state_.steps_done;
     if (callbacks_.plan) callbacks_.plan(plan_);

@@ -114,6 +114,16 @@ class Train(harness.Tests):
             resumed += len(self.lock_of("cut.gguf")["resumed_from"])
         print(f"killed {killed} times, went on from a checkpoint {resumed} times")
 
+    def start_to_checkpoint(self, checkpoint, command, **more):
+        """A run that has written a checkpoint of its own and goes on."""
+        before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+        process = self.start(*command, **more)
+        end = time.monotonic() + 60
+        while not checkpoint.exists() or checkpoint.stat().st_mtime_ns == before:
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.002)
+        return process
+
     def test_kill(self):
         self.kill_at_random(self.sft, N_KILLS)
 
@@ -125,12 +135,7 @@ class Train(harness.Tests):
             self.forget("parts.gguf")
             checkpoint = self.folder / "parts.gguf.checkpoint"
             for _ in range(2):
-                process = self.start(*command("parts.gguf", "--resume"))
-                before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
-                end = time.monotonic() + 60
-                while not checkpoint.exists() or checkpoint.stat().st_mtime_ns == before:
-                    self.assertLess(time.monotonic(), end)
-                    time.sleep(0.002)
+                process = self.start_to_checkpoint(checkpoint, command("parts.gguf", "--resume"))
                 process.kill()
                 process.wait()
             self.expect(0, *command("parts.gguf", "--resume"))
@@ -178,21 +183,13 @@ class Train(harness.Tests):
                 self.assert_nothing_left("full.gguf")
             self.assertGreater(failed, 3 if command == self.sft else 0)
 
-    def break_off(self, *command):
-        """Kills the run behind its first checkpoint."""
-        checkpoint = self.folder / "off.gguf.checkpoint"
-        process = self.start(*command)
-        end = time.monotonic() + 60
-        while not checkpoint.exists():
-            self.assertLess(time.monotonic(), end)
-            time.sleep(0.002)
-        process.kill()
-        process.wait()
-
     def test_resume_wants_the_run_that_began(self):
         self.forget("off.gguf")
         more = ("--held-out", self.problems, "--steps", 100)
-        self.break_off(*self.grpo("off.gguf", *more))
+        process = self.start_to_checkpoint(self.folder / "off.gguf.checkpoint",
+                                           self.grpo("off.gguf", *more))
+        process.kill()
+        process.wait()
         self.expect_error(2, "began with --reward length, now language",
                           *self.grpo("off.gguf", *more, "--resume", "--reward", "language"))
         self.expect_error(2, "began with --updates 1, now 2",
@@ -239,13 +236,9 @@ class Train(harness.Tests):
         """Ctrl-C goes to the whole group of the terminal: the verifier outlives it."""
         script = "while read x; do echo '{\"score\":1}'; done"
         self.forget("off.gguf")
-        process = self.start(*self.with_verifier("off.gguf", script, "--steps", 400),
-                             start_new_session=True)
-        checkpoint = self.folder / "off.gguf.checkpoint"
-        end = time.monotonic() + 60
-        while not checkpoint.exists():
-            self.assertLess(time.monotonic(), end)
-            time.sleep(0.002)
+        process = self.start_to_checkpoint(
+            self.folder / "off.gguf.checkpoint",
+            self.with_verifier("off.gguf", script, "--steps", 400), start_new_session=True)
         os.killpg(process.pid, signal.SIGINT)
         _, error = process.communicate(timeout=60)
         self.assertEqual(process.returncode, 130, error)

@@ -245,13 +245,13 @@ class Recipe {
       Progress progress(name);
       RECKON_ASSIGN(const train::GrpoResult result,
                     train::run_grpo(options, train::find_reward("task")->function,
-                                    {.progress = [&](const train::GrpoStep& s) {
-                                      progress.update(static_cast<double>(s.step),
-                                                      static_cast<double>(s.n_steps),
-                                                      fmt::format("reward {:.3f}, dead {:.0f} %",
-                                                                  s.reward, 100 * s.dead_groups));
-                                      return !interrupts_.interrupted();
-                                    }}));
+                                    {.plan = {}, .progress = [&](const train::GrpoStep& s) {
+                                       progress.update(static_cast<double>(s.step),
+                                                       static_cast<double>(s.n_steps),
+                                                       fmt::format("reward {:.3f}, dead {:.0f} %",
+                                                                   s.reward, 100 * s.dead_groups));
+                                       return !interrupts_.interrupted();
+                                     }}));
       out().write(
           fmt::format("{}: {} steps, reward {:.3f}\n", name, result.n_steps, result.reward));
       return quantize_file(path(file), path(quantised), QuantizeTarget::kQ8_0, pool_);

@@ -12,8 +12,8 @@
 #include "cli/output.h"
 #include "cli/program.h"
 #include "cli/progress.h"
+#include "cli/reward_options.h"
 #include "cli/train_stage.h"
-#include "engine/memory.h"
 #include "model/adapter.h"
 #include "train/init_model.h"
 #include "train/sft.h"
@@ -37,20 +37,11 @@ Status run_init(const InitCommandOptions& options) {
   return {};
 }
 
-void tell_plan(const train::SftPlan& plan) {
-  std::string text = fmt::format("{} parameters, {} examples, {} held out, {} steps, {} of memory",
-                                 plan.n_parameters, plan.n_examples, plan.n_held_out, plan.n_steps,
-                                 format_bytes(plan.memory_bytes));
-  if (plan.n_skipped > 0) text += fmt::format(", {} examples too long", plan.n_skipped);
-  if (plan.first_step > 0) text += fmt::format("; going on after step {}", plan.first_step);
-  err().write(text + "\n");
-  err().flush();
-}
-
 struct SftCommandOptions : train::SftOptions {
   int64_t lora_rank = 0;
   double lora_alpha = 0;
   std::string lora_targets = "all";
+  RewardOptions judged_by;
 };
 
 Status run_sft_command(const SftCommandOptions& given) {
@@ -69,24 +60,33 @@ Status run_sft_command(const SftCommandOptions& given) {
         given.lora_alpha > 0 ? given.lora_alpha : 2 * static_cast<double>(given.lora_rank);
     RECKON_RETURN_IF_ERROR(train::parse_lora_targets(given.lora_targets, options.lora_shape));
   }
+  RECKON_ASSIGN(const train::Scorer scorer, make_scorer(given.judged_by));
   const PollsForInterrupts interrupts;
   Progress progress("training");
   const train::SftCallbacks callbacks{
-      .plan = tell_plan, .progress = [&](const train::SftProgress& p) {
-        std::string detail = fmt::format("step {}, loss {:.4f}, lr {:.2e}, {:.0f} tokens/s", p.step,
-                                         p.loss, p.learning_rate, p.tokens_per_second);
-        if (std::isfinite(p.held_out_loss)) {
-          detail += fmt::format(", held out {:.4f}", p.held_out_loss);
-        }
-        progress.update(static_cast<double>(p.step), static_cast<double>(p.n_steps), detail);
-        return !interrupts.interrupted();
-      }};
-  RECKON_ASSIGN(const train::SftResult result, train::run_sft(options, callbacks));
+      .plan = [](const train::RunPlan& plan) { tell_plan(plan, "examples"); },
+      .progress =
+          [&](const train::SftProgress& p) {
+            std::string detail = fmt::format("step {}, loss {:.4f}, lr {:.2e}, {:.0f} tokens/s",
+                                             p.step, p.loss, p.learning_rate, p.tokens_per_second);
+            if (std::isfinite(p.held_out_loss)) {
+              detail += fmt::format(", held out {:.4f}", p.held_out_loss);
+            }
+            if (std::isfinite(p.held_out_accuracy)) {
+              detail += fmt::format(", accuracy {:.3f}", p.held_out_accuracy);
+            }
+            progress.update(static_cast<double>(p.step), static_cast<double>(p.n_steps), detail);
+            return !interrupts.interrupted();
+          }};
+  RECKON_ASSIGN(const train::SftResult result, train::run_sft(options, callbacks, scorer));
   std::string text =
       fmt::format("{}: {} steps{}, loss {:.4f}", options.out, result.n_steps,
                   result.stopped_early ? " (stopped early, the best kept)" : "", result.loss);
   if (std::isfinite(result.held_out_loss)) {
     text += fmt::format(", held-out loss {:.4f}", result.held_out_loss);
+  }
+  if (std::isfinite(result.held_out_accuracy)) {
+    text += fmt::format(", held-out accuracy {:.3f}", result.held_out_accuracy);
   }
   out().write(text + fmt::format(", {:.0f} tokens/s\n", result.tokens_per_second));
   return {};
@@ -145,7 +145,11 @@ void add_sft_training_options(CLI::App& command, train::SftOptions& o) {
   command.add_flag("--recompute", o.recompute, "Less memory, a third more time");
   count("--eval-every", o.evaluate_every, "Steps between held-out losses; 0: ten a run");
   count("--save-every", o.checkpoint_every, "Steps between checkpoints; 0: twenty a run");
-  count("--patience", o.patience, "End after so many worse held-out losses; 0: never");
+  count("--eval-problems", o.n_evaluated,
+        "Held-out problems answered, spread over the data, with --reward or --verifier");
+  count(
+      "--patience", o.patience,
+      "End after so many worse held-out losses, or accuracies where answers are judged; 0: never");
   command.add_flag("--resume", o.resume, "Go on from the checkpoint beside --out, if there is one");
 }
 
@@ -164,9 +168,11 @@ void add_sft(Program& program, CLI::App& parent) {
   command
       ->add_option(
           "-o,--out", o->out,
-          "The model file to write; beside it .csv, .svg, .lock.json, and .checkpoint on the way")
+          "The model file to write; beside it .csv, .svg, .samples.txt, .lock.json; .checkpoint on "
+          "the way")
       ->required()
       ->type_name("FILE");
+  add_reward_options(*command, o->judged_by);
   command->add_option("--chat-template", o->chat_template, "Another than the model file's own")
       ->type_name("NAME");
   add_sft_training_options(*command, *o);

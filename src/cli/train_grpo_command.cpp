@@ -1,14 +1,10 @@
 // reckon train grpo: reinforcement from rules.
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
-#include <system_error>
 #include <vector>
 
 #include "cli/interrupts.h"
@@ -16,79 +12,18 @@
 #include "cli/output.h"
 #include "cli/program.h"
 #include "cli/progress.h"
+#include "cli/reward_options.h"
 #include "cli/train_stage.h"
 #include "train/grpo.h"
-#include "train/verifier.h"
 
 namespace reckon::cli {
 namespace {
 
 struct GrpoCommandOptions : train::GrpoOptions {
   std::string variant = "grpo";
-  std::string verifier;
-  std::vector<std::string> rewards;  // "number", "format=0.2"
-  std::optional<double> clip_high;   // empty: the variant's
+  RewardOptions judged_by;
+  std::optional<double> clip_high;  // empty: the variant's
 };
-
-std::string list_of_rewards() {
-  std::string text;
-  for (const train::RewardInfo& info : train::all_rewards()) {
-    text += fmt::format("\n  {:<11} {}", info.name, info.summary);
-  }
-  return text;
-}
-
-struct WeightedReward {
-  train::RewardFunction function = nullptr;
-  double weight = 1;
-};
-
-// "NAME" or "NAME=WEIGHT".
-Result<WeightedReward> parse_reward(const std::string& text) {
-  const size_t equals = std::min(text.find('='), text.size());
-  const std::string name = text.substr(0, equals);
-  WeightedReward reward;
-  const train::RewardInfo* info = train::find_reward(name);
-  if (info == nullptr) {
-    return usage_error(
-        fmt::format("--reward: expected one of these, found \"{}\":{}", name, list_of_rewards()));
-  }
-  reward.function = info->function;
-  if (equals < text.size()) {
-    const char* end = text.data() + text.size();
-    const auto parsed = std::from_chars(text.data() + equals + 1, end, reward.weight);
-    if (parsed.ec != std::errc() || parsed.ptr != end || !std::isfinite(reward.weight)) {
-      return usage_error(fmt::format("--reward {}: expected NAME=NUMBER", text));
-    }
-  }
-  return reward;
-}
-
-// The sum of the rules, or the verifier's score.
-Result<train::Scorer> make_scorer(const GrpoCommandOptions& options,
-                                  std::shared_ptr<train::Verifier>& verifier) {
-  if (options.verifier.empty() == options.rewards.empty()) {
-    return usage_error("expected --reward or --verifier, and not both");
-  }
-  if (!options.verifier.empty()) {
-    RECKON_ASSIGN(verifier, train::Verifier::start(options.verifier));
-    return train::Scorer(
-        [verifier](const train::RewardInput& input) { return verifier->score(input); });
-  }
-  std::vector<WeightedReward> rewards;
-  for (const std::string& text : options.rewards) {
-    RECKON_ASSIGN(const WeightedReward reward, parse_reward(text));
-    rewards.push_back(reward);
-  }
-  return train::Scorer([rewards](const train::RewardInput& input) -> Result<double> {
-    double sum = 0;
-    for (const WeightedReward& reward : rewards) {
-      RECKON_ASSIGN(const double score, reward.function(input));
-      sum += reward.weight * score;
-    }
-    return sum;
-  });
-}
 
 // The variants' own terms (train/grpo_loss.h); what is given besides stays.
 Status apply_variant(GrpoCommandOptions& o) {
@@ -109,9 +44,10 @@ Status apply_variant(GrpoCommandOptions& o) {
 
 std::string describe(const train::GrpoStep& s) {
   std::string text = fmt::format(
-      "step {}, reward {:.3f}, dead {:.0f} %, {:.0f} tokens, entropy {:.3f}, {:.1f} + {:.1f} s",
-      s.step, s.reward, 100 * s.dead_groups, s.output_tokens, s.entropy, s.rollout_seconds,
-      s.train_seconds);
+      "step {}, reward {:.3f}, dead {:.0f} %, loss {:.4f}, {:.0f} tokens, entropy {:.3f}, "
+      "{:.1f} + {:.1f} s, {:.0f} tokens/s",
+      s.step, s.reward, 100 * s.dead_groups, s.loss, s.output_tokens, s.entropy, s.rollout_seconds,
+      s.train_seconds, s.tokens_per_second);
   if (std::isfinite(s.held_out)) text += fmt::format(", held out {:.3f}", s.held_out);
   return text;
 }
@@ -119,14 +55,18 @@ std::string describe(const train::GrpoStep& s) {
 Status run_grpo_command(const GrpoCommandOptions& given) {
   GrpoCommandOptions options = given;
   RECKON_RETURN_IF_ERROR(apply_variant(options));
-  std::shared_ptr<train::Verifier> verifier;
-  RECKON_ASSIGN(const train::Scorer scorer, make_scorer(options, verifier));
+  RECKON_ASSIGN(const train::Scorer scorer, make_scorer(options.judged_by));
+  if (!scorer) return usage_error("expected --reward or --verifier, and not both");
   const PollsForInterrupts interrupts;
   Progress progress("training");
-  const train::GrpoCallbacks callbacks{.progress = [&](const train::GrpoStep& s) {
-    progress.update(static_cast<double>(s.step), static_cast<double>(s.n_steps), describe(s));
-    return !interrupts.interrupted();
-  }};
+  const train::GrpoCallbacks callbacks{
+      .plan = [](const train::RunPlan& plan) { tell_plan(plan, "problems"); },
+      .progress =
+          [&](const train::GrpoStep& s) {
+            progress.update(static_cast<double>(s.step), static_cast<double>(s.n_steps),
+                            describe(s));
+            return !interrupts.interrupted();
+          }};
   RECKON_ASSIGN(const train::GrpoResult result, train::run_grpo(options, scorer, callbacks));
   std::string text =
       fmt::format("{}: {} steps{}, reward {:.3f}", options.out, result.n_steps,
@@ -156,12 +96,7 @@ void add_files(CLI::App& command, GrpoCommandOptions& o) {
       ->type_name("FILE");
   command.add_option("--reference", o.reference, "The policy of --kl; default: --model")
       ->type_name("FILE");
-  command.add_option("--reward", o.rewards, "A rule below; several are summed")
-      ->type_name("NAME[=WEIGHT]");
-  command
-      .add_option("--verifier", o.verifier,
-                  "A program that reads a line of JSON for each answer and writes {\"score\": X}")
-      ->type_name("COMMAND");
+  add_reward_options(command, o.judged_by);
   command.add_option("--chat-template", o.chat_template, "Another than the model file's own")
       ->type_name("NAME");
 }
@@ -207,7 +142,7 @@ void add_numbers(CLI::App& command, GrpoCommandOptions& o) {
       ->capture_default_str();
   count("--max-running", o.max_running, "Answers computed at once; changes no result");
   count("--eval-every", o.evaluate_every, "Steps between held-out accuracies");
-  count("--eval-problems", o.n_evaluated, "Held-out problems answered");
+  count("--eval-problems", o.n_evaluated, "Held-out problems answered, spread over the data");
   count("--save-every", o.checkpoint_every, "Steps between checkpoints");
   count("--patience", o.patience, "End after so many worse accuracies; 0: never");
   command.add_flag("--resume", o.resume, "Go on from the checkpoint beside --out, if there is one");
@@ -226,7 +161,6 @@ void add_grpo_stage(Program& program, CLI::App& train) {
                                 run_grpo_command);
   add_files(*command, *o);
   add_numbers(*command, *o);
-  command->footer("Rules:" + list_of_rewards());
 }
 
 }  // namespace reckon::cli

@@ -6,6 +6,7 @@
 
 #include "cli/program.h"
 #include "cli/train_lock.h"
+#include "train/run_log.h"
 
 namespace reckon::cli {
 
@@ -22,6 +23,9 @@ CLI::App* add_stage(Program& program, CLI::App& parent, const char* name, const 
   });
   return command;
 }
+
+// A line on stderr. what: of the data, "examples".
+void tell_plan(const train::RunPlan& plan, const char* what);
 
 void add_grpo_stage(Program& program, CLI::App& train);
 

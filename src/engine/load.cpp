@@ -103,7 +103,7 @@ Result<LoadedDecoder> decoder_of(std::shared_ptr<const GgufFile> file, const Loa
   loaded.model = model;
   std::vector<Adapter> adapters;
   for (const std::string& path : options.adapters) {
-    RECKON_ASSIGN(Adapter adapter, read_adapter(path, model->config()));
+    RECKON_ASSIGN(Adapter adapter, read_adapter(path, *loaded.file, model->config()));
     adapters.push_back(std::move(adapter));
   }
   model->set_adapters(adapters);

@@ -12,8 +12,10 @@
 #include <cstring>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <span>
 
+#include "base/content_hash.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "gguf/gguf_file.h"
@@ -28,6 +30,7 @@ namespace {
 namespace json = boost::json;
 constexpr uint64_t kMaxConfigBytes = 1 << 20;
 constexpr int64_t kMaxRank = 4096;
+constexpr std::string_view kBaseIdKey = "reckon.adapter.base_norms";
 
 // In the order of kLoraTargets.
 constexpr std::array<std::string_view, kLoraTargetCount> kHfModules = {
@@ -134,6 +137,8 @@ Result<Adapter> read_gguf(const std::string& path, const ModelConfig& config) {
                                 config.architecture_name, excerpt(architecture)));
   }
   RECKON_ASSIGN(adapter.alpha, file->require_float("adapter.lora.alpha"));
+  RECKON_ASSIGN(const std::optional<std::string_view> base_id, file->get_string(kBaseIdKey));
+  adapter.base_id = base_id.value_or("");
   size_t n_taken = 0;
   for (const Target& target : all_targets(config)) {
     const GgufTensor* a = file->find_tensor(target.gguf_name() + ".lora_a");
@@ -229,12 +234,25 @@ MatrixSize lora_target_size(const ModelConfig& c, int target) {
 
 std::string AdapterMatrix::name() const { return Target{layer, target}.gguf_name(); }
 
+std::string adapter_base_id(const GgufFile& model) {
+  uint64_t id = 0;
+  for (const GgufTensor& tensor : model.tensors()) {
+    if (!tensor.name.ends_with("_norm.weight")) continue;
+    const std::vector<float> values = decoded(tensor.type, tensor.data, 1, tensor.n_elements);
+    // A sum: files may list their tensors in any order.
+    id += content_hash(std::as_bytes(std::span(tensor.name))) ^
+          content_hash(std::as_bytes(std::span(values)));
+  }
+  return fmt::format("{:016x}", id);
+}
+
 Status write_adapter_gguf(const Adapter& adapter, const std::string& path) {
   GgufWriter writer;
   writer.add_string("general.type", "adapter");
   writer.add_string("general.architecture", adapter.architecture);
   writer.add_string("adapter.type", "lora");
   writer.add_float32("adapter.lora.alpha", static_cast<float>(adapter.alpha));
+  if (!adapter.base_id.empty()) writer.add_string(kBaseIdKey, adapter.base_id);
   for (const AdapterMatrix& m : adapter.matrices) {
     const int64_t a[] = {m.cols, m.rank};
     const int64_t b[] = {m.rank, m.rows};
@@ -297,13 +315,24 @@ Result<Adapter> read_adapter(const std::string& path, const ModelConfig& config)
   return std::filesystem::is_directory(path) ? read_peft(path, config) : read_gguf(path, config);
 }
 
+Result<Adapter> read_adapter(const std::string& path, const GgufFile& model,
+                             const ModelConfig& config) {
+  RECKON_ASSIGN(Adapter adapter, read_adapter(path, config));
+  const std::string id = adapter_base_id(model);
+  if (adapter.base_id.empty() || adapter.base_id == id) return adapter;
+  return bad_file(
+      fmt::format("{}: expected an adapter of {}, whose norms hash to {}, found one of another "
+                  "model of the same shape, whose norms hash to {}",
+                  path, model.path(), id, excerpt(adapter.base_id)));
+}
+
 Status merge_adapter(const std::string& base, const std::vector<std::string>& adapters,
                      const std::string& out, ThreadPool& pool) {
   RECKON_ASSIGN(const std::shared_ptr<const GgufFile> file, GgufFile::open(base));
   RECKON_ASSIGN(const ModelConfig config, read_config(*file));
   std::multimap<std::string, std::pair<AdapterMatrix, double>> by_name;  // and its scale
   for (const std::string& path : adapters) {
-    RECKON_ASSIGN(Adapter adapter, read_adapter(path, config));
+    RECKON_ASSIGN(Adapter adapter, read_adapter(path, *file, config));
     for (AdapterMatrix& m : adapter.matrices) {
       const double scale = adapter.alpha / static_cast<double>(m.rank);
       by_name.emplace(m.name(), std::pair(std::move(m), scale));

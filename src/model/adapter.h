@@ -11,6 +11,7 @@
 
 #include "base/result.h"
 #include "base/thread_pool.h"
+#include "gguf/gguf_file.h"
 #include "model/config.h"
 
 namespace reckon {
@@ -39,7 +40,12 @@ struct Adapter {
   std::string architecture;  // "qwen2"
   double alpha = 0;
   std::vector<AdapterMatrix> matrices;
+  std::string base_id = {};  // of the model it was trained on; empty: not told
 };
+
+// A hash of the norms' weights, which every quantisation of a model has alike and other models of
+// the same shape don't.
+std::string adapter_base_id(const GgufFile& model);
 
 Status write_adapter_gguf(const Adapter& adapter, const std::string& path);
 // folder is made if it isn't there. base_name: of the model, for adapter_config.json.
@@ -49,6 +55,9 @@ Status write_adapter_peft(const Adapter& adapter, const ModelConfig& config,
 // path: a GGUF file or a PEFT folder. Errors: kBadFile, also where the adapter doesn't fit the
 // model, naming the matrix, what was expected and what was found.
 Result<Adapter> read_adapter(const std::string& path, const ModelConfig& config);
+// For this model: refuses (kBadFile) what tells of another one than model, too.
+Result<Adapter> read_adapter(const std::string& path, const GgufFile& model,
+                             const ModelConfig& config);
 
 // Writes base with W + alpha / rank B A in place of each adapted W, each tensor in the type that it
 // had, or F16 where reckon can't encode that. Errors: as read_adapter's, kFailed.

@@ -16,6 +16,7 @@
 #include "train/batch_order.h"
 #include "train/checkpoint.h"
 #include "train/dense_store.h"
+#include "train/held_out.h"
 #include "train/run_log.h"
 #include "train/trainer.h"
 
@@ -25,8 +26,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr double kNotMeasured = std::numeric_limits<double>::quiet_NaN();
 constexpr int64_t kMaxDraws = 3;  // of dynamic sampling
-constexpr size_t kSamples = 3;    // answers written down at an evaluation
-constexpr uint64_t kMaxSamplesBytes = uint64_t{64} << 20;
 constexpr int64_t kOtherBytes = int64_t{64} << 20;
 
 double seconds_since(Clock::time_point start) {
@@ -84,18 +83,15 @@ class GrpoRun {
         scorer_(scorer),
         callbacks_(callbacks),
         pool_(options.n_threads > 0 ? options.n_threads : physical_core_count()),
-        log_({"step", "reward", "dead_groups", "thought_tokens", "output_tokens", "ended",
+        log_({"step", "reward", "dead_groups", "thought_tokens", "output_tokens", "ended", "loss",
               "entropy", "reference_kl", "clipped", "rollout_kl", "gradient_norm", "learning_rate",
-              "held_out_accuracy", "rollout_seconds", "train_seconds"}) {}
+              "held_out_accuracy", "rollout_seconds", "train_seconds", "tokens_per_second"}) {}
 
   Result<GrpoResult> run() {
     RECKON_RETURN_IF_ERROR(check(o_));
     RECKON_ASSIGN(problems_, read_problems(o_.data));
     if (!o_.held_out.empty()) {
-      RECKON_ASSIGN(held_out_, read_problems(o_.held_out));
-      if (std::ssize(held_out_) > o_.n_evaluated) {
-        held_out_.resize(static_cast<size_t>(o_.n_evaluated));
-      }
+      RECKON_ASSIGN(held_out_, HeldOut::read(o_.held_out, o_.n_evaluated, o_.out + ".samples.txt"));
     }
     RECKON_RETURN_IF_ERROR(prepare());
     RECKON_RETURN_IF_ERROR(begin_or_resume());
@@ -117,31 +113,39 @@ class GrpoRun {
     const NetworkOptions network{.max_tokens = std::max(o_.micro_tokens, longest),
                                  .max_document = longest,
                                  .recompute = false};
+    const RolloutOptions rollout{.max_new_tokens = o_.max_new_tokens,
+                                 .max_prompt_tokens = o_.max_prompt_tokens,
+                                 .max_running = o_.max_running};
+    // The answers' weights, as they are in a file and packed, take less than the trainer's once.
     const int64_t weight_bytes = layout_of(shape).n_floats * static_cast<int64_t>(sizeof(float));
-    memory_bytes_ = Trainer::memory_bytes(shape, *ops_, network) + kOtherBytes +
-                    (o_.loss.kl_weight > 0 ? weight_bytes : 0) + weight_bytes;
+    plan_.memory_bytes =
+        Trainer::memory_bytes(shape, *ops_, network) + kOtherBytes +
+        (o_.loss.kl_weight > 0 ? weight_bytes : 0) + weight_bytes +
+        RolloutEngine::memory_bytes(model->config(), 0, rollout, pool_.n_threads());
     RECKON_ASSIGN(const int64_t available, available_memory());
-    if (memory_bytes_ > available) {
-      return failed(fmt::format("training needs {}, {} are free: fewer --micro-tokens need less",
-                                format_bytes(memory_bytes_), format_bytes(available)));
+    if (plan_.memory_bytes > available) {
+      return failed(
+          fmt::format("training needs {}, {} are free: fewer --micro-tokens, --max-running or "
+                      "--max-tokens need less",
+                      format_bytes(plan_.memory_bytes), format_bytes(available)));
     }
     RECKON_ASSIGN(store_, DenseStore::create(shape, *ops_, true));
     const WeightLayout& layout = store_->layout();
     RECKON_RETURN_IF_ERROR(read_weights(*model, layout, pool_, store_->weights()));
     RECKON_ASSIGN(trainer_, Trainer::create(shape, *ops_, network, *store_));
     if (o_.loss.kl_weight > 0) RECKON_RETURN_IF_ERROR(read_reference(shape));
-    RECKON_ASSIGN(rollouts_,
-                  RolloutEngine::create(*file_, layout, o_.chat_template, o_.out + ".scratch",
-                                        {.max_new_tokens = o_.max_new_tokens,
-                                         .max_prompt_tokens = o_.max_prompt_tokens,
-                                         .max_running = o_.max_running},
-                                        pool_));
+    RECKON_ASSIGN(rollouts_, RolloutEngine::create(file_, o_.chat_template, o_.out + ".scratch",
+                                                   rollout, pool_));
     order_ = std::make_unique<BatchOrder>(std::vector<int64_t>(problems_.size(), 1), o_.questions,
                                           o_.seed);
     rate_ = {.peak = o_.learning_rate,
              .final_share = o_.final_share,
              .warmup_steps = o_.warmup_steps,
              .n_steps = o_.n_steps};
+    plan_.n_parameters = layout.n_floats;
+    plan_.n_examples = std::ssize(problems_);
+    plan_.n_held_out = std::ssize(held_out_.problems());
+    plan_.n_steps = o_.n_steps;
     return {};
   }
 
@@ -166,7 +170,7 @@ class GrpoRun {
 
   std::string fingerprint() const {
     uint64_t data = 0;
-    for (const std::vector<Problem>* list : {&problems_, &held_out_}) {
+    for (const std::vector<Problem>* list : {&problems_, &held_out_.problems()}) {
       for (const Problem& problem : *list) {
         for (const char c : problem.question) data = mix_bits(data + static_cast<uint8_t>(c) + 1);
       }
@@ -180,8 +184,8 @@ class GrpoRun {
         o_.dynamic_sampling, static_cast<int>(l.norm), l.divide_by_std, l.clip_low, l.clip_high,
         l.kl_weight, l.importance_cap, o_.learning_rate, o_.final_share, o_.warmup_steps,
         o_.adamw.beta1, o_.adamw.beta2, o_.adamw.epsilon, o_.adamw.weight_decay, o_.adamw.clip_norm,
-        o_.seed, o_.evaluate_every, o_.n_evaluated, o_.patience, problems_.size(), held_out_.size(),
-        data);
+        o_.seed, o_.evaluate_every, o_.n_evaluated, o_.patience, problems_.size(),
+        held_out_.problems().size(), data);
   }
 
   Status begin_or_resume() {
@@ -193,10 +197,10 @@ class GrpoRun {
                                              store_->weights(), trainer_->optimizer()));
       RECKON_RETURN_IF_ERROR(log_.set(state_.log));
       RECKON_RETURN_IF_ERROR(order_->resume_at({state_.epoch, state_.index}, checkpoint_path()));
-      if (std::filesystem::exists(o_.out + ".samples.txt")) {
-        RECKON_ASSIGN(samples_, read_file(o_.out + ".samples.txt", kMaxSamplesBytes));
-      }
+      RECKON_RETURN_IF_ERROR(held_out_.resume_at(state_.steps_done));
     }
+    plan_.first_step = state_.steps_done;
+    if (callbacks_.plan) callbacks_.plan(plan_);
     return {};
   }
 
@@ -258,6 +262,7 @@ class GrpoRun {
       }
       if (std::ssize(kept) >= o_.questions) break;
     }
+    n_drawn_tokens_ = s.output_tokens;
     s.dead_groups /= n_groups;
     for (double* mean : {&s.reward, &s.thought_tokens, &s.output_tokens, &s.ended}) {
       *mean /= n_rollouts;
@@ -360,6 +365,8 @@ class GrpoRun {
         for (size_t i = 0; i < terms.size(); ++i) {
           const auto logprob = static_cast<double>(outcomes_[i].logprob);
           n_tokens += 1;
+          if (old_is_current) terms[i]->old_logprob = logprob;
+          if (update == 0) s.loss += token_loss(o_.loss, *terms[i], logprob);
           s.entropy += static_cast<double>(outcomes_[i].entropy);
           if (reference_ != nullptr) s.reference_kl += k3(terms[i]->reference, logprob);
           bool clipped = false;
@@ -390,29 +397,6 @@ class GrpoRun {
 
   // ---- judging ----
 
-  Result<double> evaluate() {
-    RECKON_RETURN_IF_ERROR(rollouts_->refresh(store_->weights()));
-    std::vector<RolloutRequest> requests;
-    for (const Problem& problem : held_out_) {
-      requests.push_back(
-          {.question = problem.question, .seed = 0, .temperature = 0, .logprobs = false});
-    }
-    RECKON_ASSIGN(const std::vector<Rollout> answers, rollouts_->generate(requests));
-    double sum = 0;
-    std::string samples = fmt::format("==== after step {}\n", state_.steps_done);
-    for (size_t i = 0; i < answers.size(); ++i) {
-      RECKON_ASSIGN(const double score, score_rollout(scorer_, held_out_[i], answers[i]));
-      sum += score;
-      if (i < kSamples) {
-        samples += fmt::format("-- {}\n<think>\n{}\n</think>\n{}\n-- score {}\n",
-                               held_out_[i].question, answers[i].thought, answers[i].answer, score);
-      }
-    }
-    samples_ += samples;
-    RECKON_RETURN_IF_ERROR(write_file(o_.out + ".samples.txt", samples_));
-    return sum / static_cast<double>(answers.size());
-  }
-
   Status judge(double accuracy) {
     held_out_accuracy_ = accuracy;
     if (accuracy > state_.best_figure) {
@@ -434,23 +418,26 @@ class GrpoRun {
     s.learning_rate = rate_.at(state_.steps_done);
     s.held_out = kNotMeasured;
     auto started = Clock::now();
-    RECKON_RETURN_IF_ERROR(rollouts_->refresh(store_->weights()));
+    RECKON_RETURN_IF_ERROR(rollouts_->refresh(store_->layout(), store_->weights()));
     RECKON_ASSIGN(const std::vector<Group> groups, draw(s));
     s.rollout_seconds = seconds_since(started);
     started = Clock::now();
     std::vector<Lesson> lessons = lessons_of(groups);
     RECKON_RETURN_IF_ERROR(learn(lessons, s));
     s.train_seconds = seconds_since(started);
+    s.tokens_per_second = n_drawn_tokens_ / (s.rollout_seconds + s.train_seconds);
     ++state_.steps_done;
     const bool last = state_.steps_done == o_.n_steps;
-    if (!held_out_.empty() && (state_.steps_done % o_.evaluate_every == 0 || last)) {
-      RECKON_ASSIGN(s.held_out, evaluate());
+    if (!held_out_.problems().empty() && (state_.steps_done % o_.evaluate_every == 0 || last)) {
+      RECKON_RETURN_IF_ERROR(rollouts_->refresh(store_->layout(), store_->weights()));
+      RECKON_ASSIGN(s.held_out, held_out_.evaluate(*rollouts_, scorer_, state_.steps_done));
       RECKON_RETURN_IF_ERROR(judge(s.held_out));
     }
     last_ = s;
     log_.add({static_cast<double>(s.step), s.reward, s.dead_groups, s.thought_tokens,
-              s.output_tokens, s.ended, s.entropy, s.reference_kl, s.clipped, s.rollout_kl,
-              s.gradient_norm, s.learning_rate, s.held_out, s.rollout_seconds, s.train_seconds});
+              s.output_tokens, s.ended, s.loss, s.entropy, s.reference_kl, s.clipped, s.rollout_kl,
+              s.gradient_norm, s.learning_rate, s.held_out, s.rollout_seconds, s.train_seconds,
+              s.tokens_per_second});
     const bool goes_on = !callbacks_.progress || callbacks_.progress(s);
     if (!goes_on || (state_.steps_done % o_.checkpoint_every == 0 && !last && !stopped_early_)) {
       RECKON_RETURN_IF_ERROR(save());
@@ -476,6 +463,7 @@ class GrpoRun {
         write_file(o_.out + ".svg", plot_svg(panels_of(log_, {{"reward", "held_out_accuracy"},
                                                               {"output_tokens", "thought_tokens"},
                                                               {"entropy"},
+                                                              {"loss"},
                                                               {"dead_groups", "ended"},
                                                               {"rollout_kl", "reference_kl"}}))));
     if (stopped_early_) {
@@ -490,8 +478,7 @@ class GrpoRun {
     return GrpoResult{.n_steps = state_.steps_done,
                       .stopped_early = stopped_early_,
                       .reward = last_.reward,
-                      .held_out = held_out_accuracy_,
-                      .memory_bytes = memory_bytes_};
+                      .held_out = held_out_accuracy_};
   }
 
   const GrpoOptions& o_;
@@ -501,7 +488,7 @@ class GrpoRun {
   RunLog log_;
   std::shared_ptr<const GgufFile> file_;
   std::vector<Problem> problems_;
-  std::vector<Problem> held_out_;
+  HeldOut held_out_;
   std::unique_ptr<FloatOps> ops_;
   std::unique_ptr<DenseStore> store_;
   std::unique_ptr<Trainer> trainer_;
@@ -510,12 +497,12 @@ class GrpoRun {
   std::unique_ptr<BatchOrder> order_;
   LearningRate rate_;
   RunState state_;
+  RunPlan plan_;
   GrpoStep last_;
   std::vector<TokenOutcome> outcomes_;
-  std::string samples_;
+  double n_drawn_tokens_ = 0;  // of the step under way
   bool stopped_early_ = false;
   double held_out_accuracy_ = kNotMeasured;
-  int64_t memory_bytes_ = 0;
 };
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "train/grpo_loss.h"
 #include "train/optimizer.h"
 #include "train/problems.h"
+#include "train/run_log.h"
 
 namespace reckon::train {
 
@@ -37,7 +38,7 @@ struct GrpoOptions {
   uint64_t seed = 0;
   int64_t max_running = 64;      // answers computed at once; changes no result
   int64_t evaluate_every = 10;   // steps
-  int64_t n_evaluated = 200;     // held-out problems, the first ones
+  int64_t n_evaluated = 200;     // held-out problems, spread over the data
   int64_t checkpoint_every = 5;  // steps
   int64_t patience = 0;          // end after so many evaluations worse than the best; 0: never
   bool resume = false;
@@ -54,6 +55,7 @@ struct GrpoStep {
   double thought_tokens = 0;  // mean
   double output_tokens = 0;   // mean of all generated
   double ended = 0;           // share that the model ended itself
+  double loss = 0;            // before the step's first update
   double entropy = 0;         // mean over generated tokens, nats
   double reference_kl = 0;    // k3, mean over tokens; NaN without a reference
   double clipped = 0;         // share of tokens
@@ -63,9 +65,11 @@ struct GrpoStep {
   double held_out = 0;  // accuracy; NaN where not measured
   double rollout_seconds = 0;
   double train_seconds = 0;
+  double tokens_per_second = 0;  // generated, over both
 };
 
 struct GrpoCallbacks {
+  std::function<void(const RunPlan&)> plan;
   std::function<bool(const GrpoStep&)> progress;  // false stops after a checkpoint
 };
 
@@ -74,7 +78,6 @@ struct GrpoResult {
   bool stopped_early = false;
   double reward = 0;    // of the last step
   double held_out = 0;  // of the last evaluation, NaN without
-  int64_t memory_bytes = 0;
 };
 
 // Errors: as run_sft's, and the scorer's.

@@ -12,6 +12,10 @@ namespace {
 // exp without overflow of what follows; log-ratios this large mean the policies have parted.
 double bounded_exp(double x) { return exact_exp(std::clamp(x, -30.0, 30.0)); }
 
+double importance(const GrpoLoss& loss, const TokenTerms& token) {
+  return std::min(bounded_exp(token.old_logprob - token.rollout), loss.importance_cap);
+}
+
 }  // namespace
 
 bool is_dead(std::span<const double> rewards) {
@@ -54,11 +58,18 @@ double logprob_gradient(const GrpoLoss& loss, const TokenTerms& token, double lo
       token.advantage > 0 ? ratio > 1 + loss.clip_high : ratio < 1 - loss.clip_low;
   if (clipped != nullptr) *clipped = is_clipped && token.advantage != 0;
   double objective = is_clipped ? 0 : ratio * token.advantage;
-  if (loss.importance_cap > 0) {
-    objective *= std::min(bounded_exp(token.old_logprob - token.rollout), loss.importance_cap);
-  }
+  if (loss.importance_cap > 0) objective *= importance(loss, token);
   // d k3 / dlogprob = 1 - exp(reference - logprob).
   const double kl = loss.kl_weight > 0 ? 1 - bounded_exp(token.reference - logprob) : 0;
+  return token.weight * (loss.kl_weight * kl - objective);
+}
+
+double token_loss(const GrpoLoss& loss, const TokenTerms& token, double logprob) {
+  const double ratio = bounded_exp(logprob - token.old_logprob);
+  const double bounded = std::clamp(ratio, 1 - loss.clip_low, 1 + loss.clip_high);
+  double objective = std::min(ratio * token.advantage, bounded * token.advantage);
+  if (loss.importance_cap > 0) objective *= importance(loss, token);
+  const double kl = loss.kl_weight > 0 ? k3(token.reference, logprob) : 0;
   return token.weight * (loss.kl_weight * kl - objective);
 }
 

@@ -44,6 +44,9 @@ struct TokenTerms {
 double logprob_gradient(const GrpoLoss& loss, const TokenTerms& token, double logprob,
                         bool* clipped);
 
+// The token's part of the loss, whose derivative that is.
+double token_loss(const GrpoLoss& loss, const TokenTerms& token, double logprob);
+
 // weight of each token of a rollout of n_tokens under a norm.
 double token_weight(const GrpoLoss& loss, int64_t n_tokens, int64_t n_rollouts, int64_t all_tokens,
                     int64_t max_tokens);

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <variant>
@@ -18,6 +19,16 @@ namespace reckon::train {
 namespace {
 
 constexpr int64_t kBatchTokens = 512;
+constexpr kernels::KvType kKvType = kernels::KvType::kF16;
+
+int64_t context_of(const ModelConfig& config, const RolloutOptions& options) {
+  return std::min(config.context_length, options.max_prompt_tokens + options.max_new_tokens + 1);
+}
+
+int64_t n_pages(const ModelConfig& config, const RolloutOptions& options) {
+  const int64_t of_one = (context_of(config, options) + kPagePositions - 1) / kPagePositions;
+  return of_one * options.max_running;
+}
 
 // The file as it will be served: made once on disk, since that is what the writers write.
 Result<HugeBuffer> quantised_file(const GgufFile& base, const WeightLayout& layout,
@@ -65,28 +76,38 @@ struct Gatherer {
 
 }  // namespace
 
-Result<std::unique_ptr<RolloutEngine>> RolloutEngine::create(
-    const GgufFile& base, const WeightLayout& layout, const std::string& chat_template,
-    const std::string& scratch_path, const RolloutOptions& options, ThreadPool& pool) {
+Result<std::unique_ptr<RolloutEngine>> RolloutEngine::create(std::shared_ptr<const GgufFile> base,
+                                                             const std::string& chat_template,
+                                                             const std::string& scratch_path,
+                                                             const RolloutOptions& options,
+                                                             ThreadPool& pool) {
   std::unique_ptr<RolloutEngine> made(new RolloutEngine(pool));
   made->options_ = options;
-  made->layout_ = layout;
-  RECKON_ASSIGN(made->tokenizer_, Tokenizer::from_gguf(base));
+  made->scratch_path_ = scratch_path;
+  RECKON_ASSIGN(made->tokenizer_, Tokenizer::from_gguf(*base));
   LoadOptions load;
   load.chat_template = chat_template;
-  RECKON_ASSIGN(made->chat_template_, choose_chat_template(base, load));
-  RECKON_ASSIGN(made->file_bytes_,
-                quantised_file(base, layout, scratch_path, pool, made->n_file_bytes_));
+  RECKON_ASSIGN(made->chat_template_, choose_chat_template(*base, load));
+  made->base_ = std::move(base);
   return made;
 }
 
-Status RolloutEngine::refresh(const float* weights) {
+int64_t RolloutEngine::memory_bytes(const ModelConfig& config, int64_t adapter_rank,
+                                    const RolloutOptions& options, int n_threads) {
+  return n_pages(config, options) * kv_page_bytes(config, kKvType) +
+         cpu_decoder_scratch_bytes(config, adapter_rank, kBatchTokens, n_threads);
+}
+
+Status RolloutEngine::refresh(const WeightLayout& layout, const float* weights) {
   engine_ = nullptr;  // it reads the file that is about to change
+  if (n_file_bytes_ == 0) {
+    RECKON_ASSIGN(file_bytes_, quantised_file(*base_, layout, scratch_path_, pool_, n_file_bytes_));
+  }
   const auto open = [&] {
     return GgufFile::from_bytes({file_bytes_.data(), n_file_bytes_}, "the rollouts' model");
   };
   RECKON_ASSIGN(std::shared_ptr<const GgufFile> file, open());
-  for (const TensorSlot& slot : layout_.tensors) {
+  for (const TensorSlot& slot : layout.tensors) {
     const GgufTensor* tensor = file->find_tensor(slot.name);
     RECKON_CHECK(tensor != nullptr && tensor->n_elements == slot.size());
     std::byte* to = file_bytes_.data() + (tensor->data - file_bytes_.data());
@@ -97,20 +118,28 @@ Status RolloutEngine::refresh(const float* weights) {
     });
   }
   RECKON_ASSIGN(const std::shared_ptr<Model> model, Model::load(file));
+  return serve(model);
+}
+
+Status RolloutEngine::refresh(const Adapter& adapter) {
+  engine_ = nullptr;  // two at once would take the memory of two
+  RECKON_ASSIGN(const std::shared_ptr<Model> model, Model::load(base_));
+  model->set_adapters({adapter});
+  return serve(model);
+}
+
+Status RolloutEngine::serve(const std::shared_ptr<Model>& model) {
   RECKON_ASSIGN(const kernels::KernelTable* table, kernels::default_table());
-  const int64_t context = std::min(model->config().context_length,
-                                   options_.max_prompt_tokens + options_.max_new_tokens + 1);
-  const int64_t pages = (context + kPagePositions - 1) / kPagePositions;
   RECKON_ASSIGN(std::unique_ptr<CpuDecoder> decoder,
-                CpuDecoder::create(model, {.n_pages = pages * options_.max_running,
-                                           .kv_type = kernels::KvType::kF16,
+                CpuDecoder::create(model, {.n_pages = n_pages(model->config(), options_),
+                                           .kv_type = kKvType,
                                            .max_batch_tokens = kBatchTokens,
                                            .n_threads = pool_.n_threads(),
                                            .kernels = table}));
   RECKON_RETURN_IF_ERROR(model->read_weights(table->reads_packed, pool_, {}));
-  RECKON_ASSIGN(engine_,
-                Engine::create(std::move(decoder), tokenizer_, chat_template_,
-                               {.context_length = context, .max_running = options_.max_running}));
+  RECKON_ASSIGN(engine_, Engine::create(std::move(decoder), tokenizer_, chat_template_,
+                                        {.context_length = context_of(model->config(), options_),
+                                         .max_running = options_.max_running}));
   return {};
 }
 

@@ -1,5 +1,6 @@
-// Answers drawn from the weights under training by the engine itself: quantised to Q8_0 in memory,
-// many at once, each question's prompt computed once and shared.
+// Answers drawn from the weights under training by the engine itself: quantised to Q8_0 in memory
+// (a frozen base with adapters as it is), many at once, each question's prompt computed once and
+// shared.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +13,8 @@
 #include "base/thread_pool.h"
 #include "engine/engine.h"
 #include "gguf/gguf_file.h"
+#include "model/adapter.h"
+#include "model/model.h"
 #include "tokenizer/chat_template.h"
 #include "train/weights.h"
 
@@ -44,14 +47,25 @@ struct Rollout {
 
 class RolloutEngine {
  public:
-  // base: the model file under training, for metadata and tokenizer; scratch_path: a file that may
-  // be written and removed. pool must outlive this. Errors: kBadFile, kFailed.
-  static Result<std::unique_ptr<RolloutEngine>> create(
-      const GgufFile& base, const WeightLayout& layout, const std::string& chat_template,
-      const std::string& scratch_path, const RolloutOptions& options, ThreadPool& pool);
+  // base: the model under training, for metadata and tokenizer; scratch_path: a file that may be
+  // written and removed. pool must outlive this. Errors: kBadFile.
+  static Result<std::unique_ptr<RolloutEngine>> create(std::shared_ptr<const GgufFile> base,
+                                                       const std::string& chat_template,
+                                                       const std::string& scratch_path,
+                                                       const RolloutOptions& options,
+                                                       ThreadPool& pool);
+  // What it takes beside the weights: the cache of all answers computed at once and the decoder's
+  // buffers; adapter_rank as in Model.
+  static int64_t memory_bytes(const ModelConfig& config, int64_t adapter_rank,
+                              const RolloutOptions& options, int n_threads);
 
   // Takes the weights as they are now. Errors: kFailed when they aren't finite or memory is short.
-  Status refresh(const float* weights);
+  Status refresh(const WeightLayout& layout, const float* weights);
+  // Takes the base with these adapters, not quantised further. Errors: kFailed.
+  Status refresh(const Adapter& adapter);
+
+  // Gives back what the answers take until the next refresh.
+  void release() { engine_ = nullptr; }
 
   // One rollout a request, in order; the same whatever is computed beside it. Errors: kUsage for a
   // prompt that is too long, kFailed.
@@ -63,12 +77,15 @@ class RolloutEngine {
  private:
   explicit RolloutEngine(ThreadPool& pool) : pool_(pool) {}
 
+  Status serve(const std::shared_ptr<Model>& model);
+
   ThreadPool& pool_;
   RolloutOptions options_;
-  WeightLayout layout_;
+  std::shared_ptr<const GgufFile> base_;
+  std::string scratch_path_;
   std::shared_ptr<const Tokenizer> tokenizer_;
   std::shared_ptr<const ChatTemplate> chat_template_;
-  HugeBuffer file_bytes_;  // a whole GGUF file; its tensors' data is rewritten by refresh()
+  HugeBuffer file_bytes_;  // a whole GGUF file; its tensors' data is rewritten by refresh(weights)
   size_t n_file_bytes_ = 0;
   std::unique_ptr<Engine> engine_;
 };

@@ -1,6 +1,8 @@
-// The figures of a run, a row a step: as CSV for programs and as a plot for people.
+// What a run tells of itself: its plan, and its figures, a row a step, as CSV for programs and as a
+// plot for people.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -8,6 +10,17 @@
 #include "base/result.h"
 
 namespace reckon::train {
+
+// What a run is about to do, told once before it starts.
+struct RunPlan {
+  int64_t n_parameters = 0;  // that are trained
+  int64_t n_examples = 0;    // or problems
+  int64_t n_held_out = 0;
+  int64_t n_skipped = 0;
+  int64_t n_steps = 0;
+  int64_t memory_bytes = 0;
+  int64_t first_step = 0;  // more than 0 when resumed
+};
 
 class RunLog {
  public:

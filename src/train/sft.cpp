@@ -19,6 +19,8 @@
 #include "train/chat_data.h"
 #include "train/checkpoint.h"
 #include "train/dense_store.h"
+#include "train/held_out.h"
+#include "train/rollout.h"
 #include "train/run_log.h"
 #include "train/trainer.h"
 
@@ -32,8 +34,10 @@ constexpr int64_t kOtherBytes = int64_t{64} << 20;
 // More than anybody's; they keep sums far from their limits.
 constexpr double kMaxEpochs = 1e6;
 constexpr int64_t kMaxBatchTokens = int64_t{1} << 32;
+// Held-out answers computed at once: their cache is memory that the training lacks.
+constexpr int64_t kMaxRunning = 16;
 
-Status check(const SftOptions& o) {
+Status check(const SftOptions& o, bool answers) {
   const auto positive = [](const char* name, double value) -> Status {
     if (value > 0 && std::isfinite(value)) return {};
     return usage_error(fmt::format("{}: expected a number above 0, found {}", name, value));
@@ -59,20 +63,25 @@ Status check(const SftOptions& o) {
   if (o.patience > 0 && o.held_out.empty()) {
     return usage_error("--patience: expected --held-out data to watch, found none");
   }
+  if (answers && o.held_out.empty()) {
+    return usage_error("--reward: expected --held-out problems to answer, found none");
+  }
+  RECKON_RETURN_IF_ERROR(positive("--eval-problems", static_cast<double>(o.n_evaluated)));
   return {};
 }
 
 class SftRun {
  public:
-  SftRun(const SftOptions& options, const SftCallbacks& callbacks)
+  SftRun(const SftOptions& options, const SftCallbacks& callbacks, const Scorer& scorer)
       : options_(options),
         callbacks_(callbacks),
+        scorer_(scorer),
         pool_(options.n_threads > 0 ? options.n_threads : physical_core_count()),
         log_({"step", "tokens", "loss", "gradient_norm", "learning_rate", "tokens_per_second",
-              "held_out_loss"}) {}
+              "held_out_loss", "held_out_accuracy"}) {}
 
   Result<SftResult> run() {
-    RECKON_RETURN_IF_ERROR(check(options_));
+    RECKON_RETURN_IF_ERROR(check(options_, answers()));
     RECKON_ASSIGN(file_, GgufFile::open(options_.base));
     RECKON_ASSIGN(model_, Model::load(file_));
     RECKON_RETURN_IF_ERROR(read_data(*model_));
@@ -101,6 +110,10 @@ class SftRun {
           read_chat_data(path, *tokenizer, *chat_template, limits, pool_, held_out_));
     }
     if (data_.examples.empty()) return bad_file("--data: expected examples, found none");
+    if (answers()) {
+      RECKON_ASSIGN(problems_, HeldOut::read(options_.held_out, options_.n_evaluated,
+                                             options_.out + ".samples.txt"));
+    }
     std::vector<int64_t> lengths;
     for (const Example& example : data_.examples) {
       lengths.push_back(computed_tokens(example));
@@ -125,6 +138,7 @@ class SftRun {
                                  .max_document = longest_,
                                  .recompute = options_.recompute};
     plan_.memory_bytes = memory_bytes(shape, network) + kOtherBytes;
+    if (answers()) plan_.memory_bytes += memory_of_answers(model, shape);
     RECKON_ASSIGN(const int64_t available, available_memory());
     if (plan_.memory_bytes > available) {
       return failed(fmt::format("training needs {}, {} are free: fewer --micro-tokens{} need less",
@@ -133,6 +147,11 @@ class SftRun {
     }
     RECKON_RETURN_IF_ERROR(make_store(model, shape, network.max_tokens));
     RECKON_ASSIGN(trainer_, Trainer::create(shape, *ops_, network, *store_));
+    if (answers()) {
+      RECKON_ASSIGN(rollouts_,
+                    RolloutEngine::create(file_, options_.chat_template, options_.out + ".scratch",
+                                          rollout_options(), pool_));
+    }
     for (const TensorSlot& tensor : store_->tensors()) plan_.n_parameters += tensor.size();
     plan_.n_examples = std::ssize(data_.examples);
     plan_.n_held_out = std::ssize(held_out_.examples);
@@ -150,6 +169,23 @@ class SftRun {
     if (!options_.lora) return Trainer::memory_bytes(shape, *ops_, network);
     return LoraStore::memory_bytes(shape, options_.lora_shape, network.max_tokens) +
            static_cast<int64_t>(sizeof(float)) * Network::activation_floats(shape, *ops_, network);
+  }
+
+  bool answers() const { return static_cast<bool>(scorer_); }
+
+  RolloutOptions rollout_options() const {
+    return {.max_new_tokens = options_.max_tokens,
+            .max_prompt_tokens = options_.max_tokens,
+            .max_running = kMaxRunning};
+  }
+
+  // What the held-out answers take; the dense weights, in a file's form and packed, less than once
+  // the trainer's.
+  int64_t memory_of_answers(const Model& model, const NetworkShape& shape) const {
+    const int64_t rank = options_.lora ? options_.lora_shape.rank : 0;
+    return RolloutEngine::memory_bytes(model.config(), rank, rollout_options(), pool_.n_threads()) +
+           (options_.lora ? model.resident_bytes(true)
+                          : layout_of(shape).n_floats * static_cast<int64_t>(sizeof(float)));
   }
 
   Status make_store(const Model& model, const NetworkShape& shape, int64_t max_tokens) {
@@ -171,7 +207,9 @@ class SftRun {
   // What is trained, as a file.
   Status write_result(const std::string& path) {
     if (lora_ != nullptr) {
-      return write_adapter_gguf(adapter_of(*lora_, model_->config()), path);
+      Adapter adapter = adapter_of(*lora_, model_->config());
+      adapter.base_id = adapter_base_id(*file_);
+      return write_adapter_gguf(adapter, path);
     }
     return write_model(*file_, dense_->layout(), dense_->weights(), path);
   }
@@ -183,13 +221,14 @@ class SftRun {
     return fmt::format(
         "sft steps {} batch {} micro {} max {} lr {} final {} warmup {} betas {} {} epsilon {} "
         "decay {} clip {} seed {} evaluate {} patience {} examples {} held out {} parameters {} "
-        "lora {} {}",
+        "lora {} {} problems {}",
         n_steps_, options_.batch_tokens, options_.micro_tokens, options_.max_tokens,
         options_.learning_rate, options_.final_share, rate_.warmup_steps, options_.adamw.beta1,
         options_.adamw.beta2, options_.adamw.epsilon, options_.adamw.weight_decay,
         options_.adamw.clip_norm, options_.seed, options_.evaluate_every, options_.patience,
         data_hash(data_), data_hash(held_out_), plan_.n_parameters,
-        options_.lora ? options_.lora_shape.rank : 0, options_.lora_shape.alpha);
+        options_.lora ? options_.lora_shape.rank : 0, options_.lora_shape.alpha,
+        problems_.problems().size());
   }
 
   // Of the tokens, to tell other data.
@@ -213,6 +252,7 @@ class SftRun {
                                              store_->parameters(), trainer_->optimizer()));
       RECKON_RETURN_IF_ERROR(log_.set(state_.log));
       RECKON_RETURN_IF_ERROR(order_->resume_at({state_.epoch, state_.index}, checkpoint_path()));
+      if (answers()) RECKON_RETURN_IF_ERROR(problems_.resume_at(state_.steps_done));
     }
     plan_.first_step = state_.steps_done;
     if (callbacks_.plan) callbacks_.plan(plan_);
@@ -228,11 +268,22 @@ class SftRun {
     return log_.write_csv(options_.out + ".csv");
   }
 
-  // Notes a held-out loss; whether the run is to end.
-  Result<bool> judge(double loss) {
-    held_out_loss_ = loss;
-    if (loss < state_.best_figure) {
-      state_.best_figure = loss;
+  // The held-out loss, and the accuracy where answers are judged; whether the run is to end.
+  Result<bool> evaluate() {
+    held_out_loss_ = trainer_->evaluate(held_out_batches_);
+    if (!answers()) return judge(held_out_loss_);
+    RECKON_RETURN_IF_ERROR(lora_ != nullptr
+                               ? rollouts_->refresh(adapter_of(*lora_, model_->config()))
+                               : rollouts_->refresh(dense_->layout(), dense_->weights()));
+    RECKON_ASSIGN(held_out_accuracy_, problems_.evaluate(*rollouts_, scorer_, state_.steps_done));
+    rollouts_->release();
+    return judge(-held_out_accuracy_);
+  }
+
+  // figure: the lower the better.
+  Result<bool> judge(double figure) {
+    if (figure < state_.best_figure) {
+      state_.best_figure = figure;
       state_.best_step = state_.steps_done;
       state_.n_worse = 0;
       if (options_.patience == 0) return false;
@@ -258,19 +309,21 @@ class SftRun {
       ++state_.steps_done;
       n_tokens_ += result_.n_tokens;
       seconds_ += seconds;
-      double evaluated = kNotMeasured;
+      bool evaluated = false;
       const bool last = state_.steps_done == n_steps_;
       if (!held_out_batches_.empty() && (state_.steps_done % evaluate_every == 0 || last)) {
-        evaluated = trainer_->evaluate(held_out_batches_);
-        RECKON_ASSIGN(stopped_early_, judge(evaluated));
+        evaluated = true;
+        RECKON_ASSIGN(stopped_early_, evaluate());
       }
       const double speed = static_cast<double>(result_.n_tokens) / seconds;
       log_.add({static_cast<double>(state_.steps_done), static_cast<double>(result_.n_tokens),
-                result_.loss, result_.gradient_norm, rate, speed, evaluated});
-      const bool goes_on =
-          !callbacks_.progress ||
-          callbacks_.progress({state_.steps_done, n_steps_, result_.loss, rate,
-                               static_cast<double>(n_tokens_) / seconds_, held_out_loss_});
+                result_.loss, result_.gradient_norm, rate, speed,
+                evaluated ? held_out_loss_ : kNotMeasured,
+                evaluated ? held_out_accuracy_ : kNotMeasured});
+      const bool goes_on = !callbacks_.progress ||
+                           callbacks_.progress({state_.steps_done, n_steps_, result_.loss, rate,
+                                                static_cast<double>(n_tokens_) / seconds_,
+                                                held_out_loss_, held_out_accuracy_});
       if (!goes_on || (state_.steps_done % save_every == 0 && !last && !stopped_early_)) {
         RECKON_RETURN_IF_ERROR(save());
       }
@@ -287,6 +340,7 @@ class SftRun {
     RECKON_RETURN_IF_ERROR(log_.write_csv(options_.out + ".csv"));
     RECKON_RETURN_IF_ERROR(
         write_file(options_.out + ".svg", plot_svg(panels_of(log_, {{"loss", "held_out_loss"},
+                                                                    {"held_out_accuracy"},
                                                                     {"gradient_norm"},
                                                                     {"learning_rate"},
                                                                     {"tokens_per_second"}}))));
@@ -310,17 +364,20 @@ class SftRun {
         .stopped_early = stopped_early_,
         .loss = result_.loss,
         .held_out_loss = held_out_loss_,
+        .held_out_accuracy = held_out_accuracy_,
         .tokens_per_second = seconds_ > 0 ? static_cast<double>(n_tokens_) / seconds_ : 0};
   }
 
   const SftOptions& options_;
   const SftCallbacks& callbacks_;
+  const Scorer& scorer_;  // empty: held-out data has no answers to judge
   ThreadPool pool_;
   RunLog log_;
   std::shared_ptr<const GgufFile> file_;
   std::shared_ptr<const Model> model_;
   ChatData data_;
   ChatData held_out_;
+  HeldOut problems_;  // the same data as problems
   int64_t longest_ = 1;
   std::vector<PackedBatch> held_out_batches_;
   std::unique_ptr<BatchOrder> order_;
@@ -330,20 +387,23 @@ class SftRun {
   DenseStore* dense_ = nullptr;  // store_ as what it is: one of the two
   LoraStore* lora_ = nullptr;
   std::unique_ptr<Trainer> trainer_;
-  SftPlan plan_;
+  std::unique_ptr<RolloutEngine> rollouts_;  // null without a scorer
+  RunPlan plan_;
   LearningRate rate_;
   RunState state_;
   StepResult result_;
   bool stopped_early_ = false;
   double held_out_loss_ = kNotMeasured;
+  double held_out_accuracy_ = kNotMeasured;
   int64_t n_tokens_ = 0;
   double seconds_ = 0;
 };
 
 }  // namespace
 
-Result<SftResult> run_sft(const SftOptions& options, const SftCallbacks& callbacks) {
-  return SftRun(options, callbacks).run();
+Result<SftResult> run_sft(const SftOptions& options, const SftCallbacks& callbacks,
+                          const Scorer& scorer) {
+  return SftRun(options, callbacks, scorer).run();
 }
 
 }  // namespace reckon::train

@@ -10,6 +10,8 @@
 #include "base/result.h"
 #include "train/lora_store.h"
 #include "train/optimizer.h"
+#include "train/problems.h"
+#include "train/run_log.h"
 
 namespace reckon::train {
 
@@ -17,7 +19,7 @@ struct SftOptions {
   std::string base;                   // GGUF; quantised weights are decoded
   std::vector<std::string> data;      // JSON lines
   std::vector<std::string> held_out;  // likewise, for the held-out loss; may be empty
-  std::string out;                    // GGUF; beside it .csv, .svg, .checkpoint
+  std::string out;                    // GGUF; beside it .csv, .svg, .samples.txt, .checkpoint
   int64_t n_steps = 0;                // 0: as many as epochs take
   double epochs = 1;
   int64_t batch_tokens = 4096;  // of a step
@@ -32,6 +34,7 @@ struct SftOptions {
   bool recompute = false;        // activations
   int64_t evaluate_every = 0;    // steps; 0: ten times a run
   int64_t checkpoint_every = 0;  // steps; 0: twenty times a run
+  int64_t n_evaluated = 200;     // held-out problems answered, where there is a scorer
   int64_t patience = 0;          // end after so many evaluations worse than the best; 0: never
   bool resume = false;
   std::string chat_template;  // as in LoadOptions
@@ -48,21 +51,12 @@ struct SftProgress {
   double loss = 0;
   double learning_rate = 0;
   double tokens_per_second = 0;
-  double held_out_loss = 0;  // NaN before the first evaluation
-};
-// What a run is about to do, told once before it starts.
-struct SftPlan {
-  int64_t n_parameters = 0;  // that are trained
-  int64_t n_examples = 0;
-  int64_t n_held_out = 0;
-  int64_t n_skipped = 0;
-  int64_t n_steps = 0;
-  int64_t memory_bytes = 0;
-  int64_t first_step = 0;  // more than 0 when resumed
+  double held_out_loss = 0;      // NaN before the first evaluation
+  double held_out_accuracy = 0;  // likewise
 };
 
 struct SftCallbacks {
-  std::function<void(const SftPlan&)> plan;
+  std::function<void(const RunPlan&)> plan;
   // After every step; false stops after a checkpoint (kInterrupted).
   std::function<bool(const SftProgress&)> progress;
 };
@@ -70,13 +64,17 @@ struct SftCallbacks {
 struct SftResult {
   int64_t n_steps = 0;
   bool stopped_early = false;
-  double loss = 0;           // of the last step
-  double held_out_loss = 0;  // NaN without held-out data
+  double loss = 0;               // of the last step
+  double held_out_loss = 0;      // NaN without held-out data
+  double held_out_accuracy = 0;  // NaN without a scorer
   double tokens_per_second = 0;
 };
 
-// Errors: kUsage for options, kBadFile for files (naming file and line), kFailed when memory is
-// short or the loss diverges, kInterrupted.
-Result<SftResult> run_sft(const SftOptions& options, const SftCallbacks& callbacks);
+// scorer: judges answers to the held-out data, whose lines are then problems too (problems.h);
+// early stopping watches their accuracy instead of the loss. Errors: kUsage for options, kBadFile
+// for files (naming file and line), kFailed when memory is short or the loss diverges,
+// kInterrupted.
+Result<SftResult> run_sft(const SftOptions& options, const SftCallbacks& callbacks,
+                          const Scorer& scorer = {});
 
 }  // namespace reckon::train

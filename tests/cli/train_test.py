@@ -206,6 +206,29 @@ class Train(harness.Tests):
         self.expect(0, *self.grpo("off.gguf", *more, "--resume"))
         self.assert_nothing_left("off.gguf")
 
+    def test_held_out_problems_are_answered_on_the_way(self):
+        both = self.folder / "both.jsonl"
+        with open(both, "w", encoding="utf-8") as out:
+            for i in range(4):
+                out.write(json.dumps({
+                    "question": f"{i} + 1?", "answer": i + 1,
+                    "messages": [{"role": "user", "content": f"{i} + 1?"},
+                                 {"role": "assistant", "content": str(i + 1)}]}) + "\n")
+        judged = ["--held-out", both, "--reward", "number", "--eval-problems", 2,
+                  "--eval-every", 15, "--max-tokens", 64]
+        run = self.expect(0, *self.sft("a.gguf", *judged))
+        self.assertIn(b"held-out accuracy", run.stdout)
+        self.assertIn(b"80 examples, 4 held out, 30 steps", run.stderr)
+        samples = (self.folder / "a.gguf.samples.txt").read_text(encoding="utf-8")
+        self.assertEqual(samples.count("==== after step"), 2)
+        self.assertIn("-- 2 + 1?", samples)
+        self.assert_nothing_left("a.gguf")
+        # The data of `sft` need not be problems, unless they are to be answered.
+        self.expect_error(3, "\"question\"",
+                          *self.sft("b.gguf", "--held-out", self.data, "--reward", "number"))
+        run = self.expect(0, *self.grpo("b.gguf", "--held-out", both))
+        self.assertIn(b"9 problems, 4 held out, 6 steps", run.stderr)
+
     def test_out_is_no_input(self):
         before = self.data.read_bytes()
         self.expect_error(2, "--out: expected another file than what is read",

@@ -209,6 +209,33 @@ TEST(WordProblems, HeldOutStoriesShareNeitherWordsNorThings) {
   }
 }
 
+TEST(WordProblems, TrainingKnowsNothingThatHeldOutStoriesCount) {
+  std::map<std::string, int> known;  // words of training's stories, made-up ones are rare
+  Random random(8);
+  for (int i = 0; i < 5000; ++i) {
+    std::istringstream words{make_word_problem(random, false).question};
+    for (std::string word; words >> word;) {
+      while (!word.empty() && std::ispunct(static_cast<unsigned char>(word.back())) != 0) {
+        word.pop_back();
+      }
+      ++known[word];
+    }
+  }
+  EXPECT_GT(known["apples"], 10);
+  // What may follow a number and isn't counted.
+  const std::set<std::string> others = {"more", "fewer", "of",   "after",   "and",   "got",
+                                        "each", "days",  "rows", "dollars", "hours", "in"};
+  for (const WordTemplate& story : held_out_templates()) {
+    const std::string text(story.story);
+    for (size_t at = text.find('}'); at != std::string::npos; at = text.find('}', at + 1)) {
+      if (text[at - 1] < 'a' || text[at - 1] > 'c' || text[at + 1] != ' ') continue;
+      const size_t end = text.find_first_of(" .,?", at + 2);
+      const std::string word = text.substr(at + 2, end - at - 2);
+      if (others.count(word) == 0) EXPECT_LT(known[word], 5) << word << ": " << text;
+    }
+  }
+}
+
 TEST(WordProblems, NumbersMakeSense) {
   Random random(4);
   for (int i = 0; i < 5000; ++i) {

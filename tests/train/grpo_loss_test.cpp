@@ -76,6 +76,7 @@ TEST(LogprobGradient, IsTheObjectivesDerivative) {
             const double slope =
                 (objective(loss, t, logprob + 1e-6) - objective(loss, t, logprob - 1e-6)) / 2e-6;
             EXPECT_NEAR(gradient, slope, 1e-6) << advantage << " " << logprob;
+            EXPECT_NEAR(token_loss(loss, t, logprob), objective(loss, t, logprob), 1e-12);
             const double ratio = std::exp(logprob + 1.2);
             EXPECT_EQ(clipped, advantage > 0 ? ratio > 1.28 : ratio < 0.8);
           }

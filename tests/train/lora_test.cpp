@@ -6,6 +6,8 @@
 #include <cmath>
 #include <filesystem>
 
+#include "base/file.h"
+#include "engine/load.h"
 #include "forward/cpu_decoder.h"
 #include "model/quantize.h"
 #include "model/synth.h"
@@ -210,6 +212,42 @@ TEST_P(Lora, AnAdapterOfAnotherModelIsRefused) {
   }
   EXPECT_FALSE(read_adapter(folder_ + "/base.gguf", shape_.config).ok());  // no adapter at all
   EXPECT_FALSE(read_adapter(folder_ + "/none.gguf", shape_.config).ok());
+}
+
+TEST_P(Lora, AnAdapterOfAnotherModelOfThisShapeIsRefused) {
+  Adapter adapter = adapter_of(*store_, shape_.config);
+  adapter.base_id = adapter_base_id(*file_);
+  const std::string path = folder_ + "/a.gguf";
+  ASSERT_TRUE(write_adapter_gguf(adapter, path).ok());
+  EXPECT_TRUE(read_adapter(path, *file_, shape_.config).ok());
+  const std::string quantised = folder_ + "/q.gguf";
+  ASSERT_TRUE(quantize_file(folder_ + "/base.gguf", quantised, QuantizeTarget::kQ8_0, pool_).ok());
+  const auto same = GgufFile::open(quantised);
+  ASSERT_TRUE(same.ok());
+  EXPECT_TRUE(read_adapter(path, **same, shape_.config).ok());
+
+  // One norm's weight is another.
+  const std::string bytes = *read_file(quantised, 1 << 26);
+  const GgufTensor* norm = (*same)->find_tensor("output_norm.weight");
+  const auto at = static_cast<size_t>(norm->file_offset);
+  std::string other_bytes = bytes;
+  other_bytes[at] = static_cast<char>(other_bytes[at] ^ 1);
+  const std::string other = folder_ + "/other.gguf";
+  ASSERT_TRUE(write_file(other, other_bytes).ok());
+  const auto file = GgufFile::open(other);
+  ASSERT_TRUE(file.ok());
+  const auto refused = read_adapter(path, **file, shape_.config);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().kind, ErrorKind::kBadFile);
+  EXPECT_NE(refused.error().message.find("another model"), std::string::npos);
+  LoadOptions load;
+  load.context_length = 64;
+  load.n_threads = 1;
+  load.needs_chat_template = false;
+  EXPECT_TRUE(load_engine(other, load).ok());
+  load.adapters = {path};
+  EXPECT_FALSE(load_engine(other, load).ok());
+  EXPECT_FALSE(merge_adapter(other, {path}, folder_ + "/merged.gguf", pool_).ok());
 }
 
 TEST(LoraTargets, AreParsed) {

@@ -137,7 +137,7 @@ TEST_F(Sft, ResumedAfterStopsAndKillsIsTheSameFile) {
   }
   int64_t first = -1;
   ASSERT_TRUE(
-      run_sft(o, {.plan = [&](const SftPlan& p) { first = p.first_step; }, .progress = {}}).ok());
+      run_sft(o, {.plan = [&](const RunPlan& p) { first = p.first_step; }, .progress = {}}).ok());
   EXPECT_EQ(first, 8);
   EXPECT_EQ(bytes("whole.gguf"), bytes("cut.gguf"));
   const std::string csv = bytes("cut.gguf.csv");
@@ -244,6 +244,86 @@ TEST_F(Sft, EarlyStopKeepsTheBest) {
   EXPECT_EQ(std::ranges::min_element(seen) - seen.begin(), std::ssize(seen) - 3);
   EXPECT_TRUE(std::filesystem::exists(path("x.gguf")));
   EXPECT_FALSE(std::filesystem::exists(path("x.gguf.best")));
+}
+
+// Held-out problems are answered, dense and with adapters; a run that was stopped has the same
+// samples as one that wasn't.
+TEST_F(Sft, AnswersHeldOutProblems) {
+  std::string lines;
+  for (int i = 0; i < 9; ++i) {
+    lines += R"({"question":"What is )" + std::to_string(i) +
+             R"( + 1?","messages":[{"role":"user","content":"What is )" + std::to_string(i) +
+             R"( + 1?"},{"role":"assistant","content":"1"}]})" + "\n";
+  }
+  write("problems.jsonl", lines);
+  int64_t n_scored = 0;
+  const auto score = [&](const RewardInput& input) -> Result<double> {
+    ++n_scored;
+    return input.task.at("question").as_string().starts_with("What is 3") ? 1.0 : 0.0;
+  };
+  for (const bool lora : {false, true}) {
+    SftOptions o = options("x.gguf");
+    o.held_out = {path("problems.jsonl")};
+    o.n_evaluated = 3;  // 0, 3 and 6
+    o.evaluate_every = 4;
+    o.lora = lora;
+    o.lora_shape.rank = 2;
+    n_scored = 0;
+    std::vector<double> seen;
+    const auto result = run_sft(o,
+                                {.plan = {},
+                                 .progress =
+                                     [&](const SftProgress& p) {
+                                       seen.push_back(p.held_out_accuracy);
+                                       return true;
+                                     }},
+                                score);
+    ASSERT_TRUE(result.ok()) << result.error().message;
+    EXPECT_EQ(n_scored, 9);
+    EXPECT_DOUBLE_EQ(result->held_out_accuracy, 1.0 / 3);
+    EXPECT_TRUE(std::isnan(seen[2]));
+    EXPECT_DOUBLE_EQ(seen[3], 1.0 / 3);
+    const std::string samples = bytes("x.gguf.samples.txt");
+    EXPECT_NE(samples.find("==== after step 12\n-- What is 0 + 1?"), std::string::npos) << samples;
+    EXPECT_NE(bytes("x.gguf.csv").find("held_out_accuracy"), std::string::npos);
+
+    // Stopped behind an evaluation whose samples are written but not checkpointed.
+    o.out = path("y.gguf");
+    o.resume = true;
+    o.checkpoint_every = 3;
+    int64_t stop_at = 5;
+    const SftCallbacks stops{.plan = {},
+                             .progress = [&](const SftProgress& p) { return p.step != stop_at; }};
+    EXPECT_EQ(run_sft(o, stops, score).error().kind, ErrorKind::kInterrupted);
+    const auto failing = [](const RewardInput&) -> Result<double> { return failed("no score"); };
+    EXPECT_FALSE(run_sft(o, stops, failing).ok());
+    write("y.gguf.samples.txt", bytes("y.gguf.samples.txt") + "==== after step 8\n-- lost\n");
+    stop_at = -1;
+    ASSERT_TRUE(run_sft(o, stops, score).ok());
+    EXPECT_EQ(bytes("y.gguf.samples.txt"), samples);
+    EXPECT_EQ(bytes("y.gguf"), bytes("x.gguf"));
+    EXPECT_FALSE(std::filesystem::exists(path("y.gguf.scratch.q8_0")));
+  }
+}
+
+TEST_F(Sft, EarlyStopWatchesTheAnswersWhereTheyAreJudged) {
+  write("problems.jsonl", R"({"question":"What?","messages":[{"role":"user","content":"What?"},)"
+                          R"({"role":"assistant","content":"1"}]})");
+  SftOptions o = options("x.gguf");
+  o.held_out = {path("problems.jsonl")};
+  o.evaluate_every = 1;
+  o.patience = 2;
+  double next = 0;
+  const auto score = [&](const RewardInput&) -> Result<double> {
+    return (next += 0.25) <= 0.75 ? next : 0.5;
+  };
+  const auto result = run_sft(o, {}, score);
+  ASSERT_TRUE(result.ok()) << result.error().message;
+  EXPECT_TRUE(result->stopped_early);
+  EXPECT_EQ(result->n_steps, 5);  // the third was best
+  o.held_out.clear();
+  o.patience = 0;
+  EXPECT_EQ(run_sft(o, {}, score).error().kind, ErrorKind::kUsage);
 }
 
 TEST_F(Sft, OptionsThatMakeNoSenseAreUsageErrors) {

@@ -139,7 +139,7 @@ def measure(arguments, model, url):
     print(f"| one stream, tokens/s | {spread(rounds['one'])} | |")
     print(f"| the server adds to its engine's own time, % | {spread(added)} | <= 3 |")
     alone = statistics.median(rounds['engine'])
-    print(f"| one stream / engine alone | {one / alone:.2f} | >= 0.97 |")
+    print(f"| one stream / engine alone | {one / alone:.2f} | |")
     print(f"| {arguments.streams} streams together, tokens/s | {spread(rounds['many'])} | |")
     many = statistics.median(rounds['many'])
     print(f"| {arguments.streams} streams / one | {many / one:.2f} | >= 4 |")

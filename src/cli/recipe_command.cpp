@@ -155,9 +155,9 @@ void add_recipe_command(Program& program) {
   group->group("Commands");
   group->footer(
       "Without one of the commands above, the whole recipe: problems, tokenizer, cold start, "
-      "rejection sampling, distillation, tables; docs/recipe.md tells more. Stopped, it goes on "
-      "when it is called again. recipe.lock.json in the folder holds the settings and every "
-      "file's SHA-256.\n"
+      "reinforcement, rejection sampling, distillation, tables; docs/recipe.md tells more. "
+      "Stopped, it goes on when it is called again. recipe.lock.json in the folder holds the "
+      "settings and every file's SHA-256.\n"
       "Examples:\n"
       "  reckon recipe --out recipe\n"
       "  reckon recipe --smoke --out /tmp/smoke");

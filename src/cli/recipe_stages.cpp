@@ -209,14 +209,13 @@ class Recipe {
       options.n_threads = n_threads_;
       Progress progress(name);
       RECKON_ASSIGN(const train::SftResult result,
-                    train::run_sft(options, {.plan = {}, .progress = [&](const auto& p) {
-                                               progress.update(
-                                                   static_cast<double>(p.step),
-                                                   static_cast<double>(p.n_steps),
-                                                   fmt::format("loss {:.4f}, {:.0f} tokens/s",
-                                                               p.loss, p.tokens_per_second));
-                                               return !interrupts_.interrupted();
-                                             }}));
+                    train::run_sft(options, {.progress = [&](const auto& p) {
+                                     progress.update(static_cast<double>(p.step),
+                                                     static_cast<double>(p.n_steps),
+                                                     fmt::format("loss {:.4f}, {:.0f} tokens/s",
+                                                                 p.loss, p.tokens_per_second));
+                                     return !interrupts_.interrupted();
+                                   }}));
       out().write(fmt::format("{}: {} steps, loss {:.4f}\n", name, result.n_steps, result.loss));
       return quantize_file(path(file), path(quantised), QuantizeTarget::kQ8_0, pool_);
     });
@@ -245,13 +244,13 @@ class Recipe {
       Progress progress(name);
       RECKON_ASSIGN(const train::GrpoResult result,
                     train::run_grpo(options, train::find_reward("task")->function,
-                                    {.plan = {}, .progress = [&](const train::GrpoStep& s) {
-                                       progress.update(static_cast<double>(s.step),
-                                                       static_cast<double>(s.n_steps),
-                                                       fmt::format("reward {:.3f}, dead {:.0f} %",
-                                                                   s.reward, 100 * s.dead_groups));
-                                       return !interrupts_.interrupted();
-                                     }}));
+                                    {.progress = [&](const train::GrpoStep& s) {
+                                      progress.update(static_cast<double>(s.step),
+                                                      static_cast<double>(s.n_steps),
+                                                      fmt::format("reward {:.3f}, dead {:.0f} %",
+                                                                  s.reward, 100 * s.dead_groups));
+                                      return !interrupts_.interrupted();
+                                    }}));
       out().write(
           fmt::format("{}: {} steps, reward {:.3f}\n", name, result.n_steps, result.reward));
       return quantize_file(path(file), path(quantised), QuantizeTarget::kQ8_0, pool_);

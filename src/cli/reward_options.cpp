@@ -51,9 +51,8 @@ Result<WeightedReward> parse_reward(const std::string& text) {
 
 }  // namespace
 
-void add_reward_options(CLI::App& command, RewardOptions& options) {
-  command.add_option("--reward", options.rewards, "A rule below; several are summed")
-      ->type_name("NAME[=WEIGHT]");
+void add_reward_options(CLI::App& command, RewardOptions& options, const std::string& purpose) {
+  command.add_option("--reward", options.rewards, purpose)->type_name("NAME[=WEIGHT]");
   command
       .add_option("--verifier", options.verifier,
                   "A program that reads a line of JSON for each answer and writes {\"score\": X}")

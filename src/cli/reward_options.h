@@ -15,8 +15,8 @@ struct RewardOptions {
   std::string verifier;
 };
 
-// --reward and --verifier, and the list of rules below the command's help.
-void add_reward_options(CLI::App& command, RewardOptions& options);
+// --reward, with what it is for, and --verifier; the list of rules below the command's help.
+void add_reward_options(CLI::App& command, RewardOptions& options, const std::string& purpose);
 
 // The sum of the rules, or the verifier's score; empty where neither is given. Errors: kUsage,
 // kFailed when the verifier can't be started.

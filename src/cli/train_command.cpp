@@ -77,7 +77,8 @@ Status run_sft_command(const SftCommandOptions& given) {
             }
             progress.update(static_cast<double>(p.step), static_cast<double>(p.n_steps), detail);
             return !interrupts.interrupted();
-          }};
+          },
+      .goes_on = [&] { return !interrupts.interrupted(); }};
   RECKON_ASSIGN(const train::SftResult result, train::run_sft(options, callbacks, scorer));
   std::string text =
       fmt::format("{}: {} steps{}, loss {:.4f}", options.out, result.n_steps,
@@ -131,7 +132,7 @@ void add_sft_training_options(CLI::App& command, train::SftOptions& o) {
   number("--epochs", o.epochs, "Times through the data");
   count("--batch-tokens", o.batch_tokens, "Tokens a step");
   count("--micro-tokens", o.micro_tokens, "Tokens computed at a time");
-  count("--max-tokens", o.max_tokens, "The longest example");
+  count("--max-tokens", o.max_tokens, "The longest example, and the longest held-out answer");
   command.add_flag("--skip-long", o.skip_long, "Leave longer ones out instead of stopping");
   number("--lr", o.learning_rate, "Peak learning rate");
   number("--final-share", o.final_share, "Of it, at the end of the cosine");
@@ -172,7 +173,9 @@ void add_sft(Program& program, CLI::App& parent) {
           "the way")
       ->required()
       ->type_name("FILE");
-  add_reward_options(*command, o->judged_by);
+  add_reward_options(*command, o->judged_by,
+                     "Answer the held-out lines too, and judge them by a rule below (nothing is "
+                     "learned from that); several are summed");
   command->add_option("--chat-template", o->chat_template, "Another than the model file's own")
       ->type_name("NAME");
   add_sft_training_options(*command, *o);

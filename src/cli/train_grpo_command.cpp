@@ -96,7 +96,7 @@ void add_files(CLI::App& command, GrpoCommandOptions& o) {
       ->type_name("FILE");
   command.add_option("--reference", o.reference, "The policy of --kl; default: --model")
       ->type_name("FILE");
-  add_reward_options(command, o.judged_by);
+  add_reward_options(command, o.judged_by, "A rule below; several are summed");
   command.add_option("--chat-template", o.chat_template, "Another than the model file's own")
       ->type_name("NAME");
 }

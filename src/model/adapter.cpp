@@ -30,7 +30,9 @@ namespace {
 namespace json = boost::json;
 constexpr uint64_t kMaxConfigBytes = 1 << 20;
 constexpr int64_t kMaxRank = 4096;
-constexpr std::string_view kBaseIdKey = "reckon.adapter.base_norms";
+constexpr std::string_view kBaseIdKey = "reckon.adapter.base";
+// In a model's file: a hash of what was merged into it.
+constexpr std::string_view kMergedKey = "reckon.merged";
 
 // In the order of kLoraTargets.
 constexpr std::array<std::string_view, kLoraTargetCount> kHfModules = {
@@ -100,6 +102,14 @@ Result<AdapterMatrix> assemble(const Target& target, const ModelConfig& config,
   RECKON_RETURN_IF_ERROR(check_finite_values(matrix.a, path + ": " + name + ".lora_a"));
   RECKON_RETURN_IF_ERROR(check_finite_values(matrix.b, path + ": " + name + ".lora_b"));
   return matrix;
+}
+
+uint64_t hash_of(std::string_view text) { return content_hash(std::as_bytes(std::span(text))); }
+
+// 0 where nothing was merged into the model.
+uint64_t merged_hash(const GgufFile& model) {
+  const Result<std::optional<std::string_view>> merged = model.get_string(kMergedKey);
+  return merged.ok() && *merged ? hash_of(**merged) : 0;
 }
 
 std::vector<float> decoded(TensorType type, const std::byte* data, int64_t rows, int64_t cols) {
@@ -240,10 +250,9 @@ std::string adapter_base_id(const GgufFile& model) {
     if (!tensor.name.ends_with("_norm.weight")) continue;
     const std::vector<float> values = decoded(tensor.type, tensor.data, 1, tensor.n_elements);
     // A sum: files may list their tensors in any order.
-    id += content_hash(std::as_bytes(std::span(tensor.name))) ^
-          content_hash(std::as_bytes(std::span(values)));
+    id += hash_of(tensor.name) ^ content_hash(std::as_bytes(std::span(values)));
   }
-  return fmt::format("{:016x}", id);
+  return fmt::format("{:016x}", id + merged_hash(model));
 }
 
 Status write_adapter_gguf(const Adapter& adapter, const std::string& path) {
@@ -331,17 +340,22 @@ Status merge_adapter(const std::string& base, const std::vector<std::string>& ad
   RECKON_ASSIGN(const std::shared_ptr<const GgufFile> file, GgufFile::open(base));
   RECKON_ASSIGN(const ModelConfig config, read_config(*file));
   std::multimap<std::string, std::pair<AdapterMatrix, double>> by_name;  // and its scale
+  uint64_t merged = merged_hash(*file);
   for (const std::string& path : adapters) {
     RECKON_ASSIGN(Adapter adapter, read_adapter(path, *file, config));
     for (AdapterMatrix& m : adapter.matrices) {
+      merged += hash_of(m.name()) ^ content_hash(std::as_bytes(std::span(m.a))) ^
+                content_hash(std::as_bytes(std::span(m.b)));
       const double scale = adapter.alpha / static_cast<double>(m.rank);
       by_name.emplace(m.name(), std::pair(std::move(m), scale));
     }
   }
   GgufWriter writer;
   for (const GgufKeyValue& entry : file->metadata()) {
-    if (!entry.key.starts_with("split.")) writer.add_value(entry.key, entry.value);
+    if (entry.key.starts_with("split.") || entry.key == kMergedKey) continue;
+    writer.add_value(entry.key, entry.value);
   }
+  writer.add_string(kMergedKey, fmt::format("{:016x}", merged));
   const auto type_of = [&](const GgufTensor& tensor) {
     const bool changes = by_name.contains(std::string(tensor.name));
     return !changes || can_encode(tensor.type) ? tensor.type : TensorType::kF16;

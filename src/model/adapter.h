@@ -43,8 +43,9 @@ struct Adapter {
   std::string base_id = {};  // of the model it was trained on; empty: not told
 };
 
-// A hash of the norms' weights, which every quantisation of a model has alike and other models of
-// the same shape don't.
+// A hash of the norms' weights, which every quantisation of a model has alike, and another trained
+// model of the same shape has not, and of what was merged into it. (Models that were never trained
+// have the same norms.)
 std::string adapter_base_id(const GgufFile& model);
 
 Status write_adapter_gguf(const Adapter& adapter, const std::string& path);

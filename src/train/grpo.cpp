@@ -116,12 +116,10 @@ class GrpoRun {
     const RolloutOptions rollout{.max_new_tokens = o_.max_new_tokens,
                                  .max_prompt_tokens = o_.max_prompt_tokens,
                                  .max_running = o_.max_running};
-    // The answers' weights, as they are in a file and packed, take less than the trainer's once.
     const int64_t weight_bytes = layout_of(shape).n_floats * static_cast<int64_t>(sizeof(float));
-    plan_.memory_bytes =
-        Trainer::memory_bytes(shape, *ops_, network) + kOtherBytes +
-        (o_.loss.kl_weight > 0 ? weight_bytes : 0) + weight_bytes +
-        RolloutEngine::memory_bytes(model->config(), 0, rollout, pool_.n_threads());
+    plan_.memory_bytes = Trainer::memory_bytes(shape, *ops_, network) + kOtherBytes +
+                         (o_.loss.kl_weight > 0 ? weight_bytes : 0) +
+                         RolloutEngine::memory_bytes(shape, rollout, pool_.n_threads());
     RECKON_ASSIGN(const int64_t available, available_memory());
     if (plan_.memory_bytes > available) {
       return failed(
@@ -136,13 +134,16 @@ class GrpoRun {
     if (o_.loss.kl_weight > 0) RECKON_RETURN_IF_ERROR(read_reference(shape));
     RECKON_ASSIGN(rollouts_, RolloutEngine::create(file_, o_.chat_template, o_.out + ".scratch",
                                                    rollout, pool_));
+    RECKON_RETURN_IF_ERROR(check_questions(*rollouts_, false, problems_));
+    if (!o_.held_out.empty()) RECKON_RETURN_IF_ERROR(held_out_.check(*rollouts_, false));
+    RECKON_RETURN_IF_ERROR(rollouts_->prepare(layout));
     order_ = std::make_unique<BatchOrder>(std::vector<int64_t>(problems_.size(), 1), o_.questions,
                                           o_.seed);
     rate_ = {.peak = o_.learning_rate,
              .final_share = o_.final_share,
              .warmup_steps = o_.warmup_steps,
              .n_steps = o_.n_steps};
-    plan_.n_parameters = layout.n_floats;
+    plan_.n_parameters = layout.n_parameters();
     plan_.n_examples = std::ssize(problems_);
     plan_.n_held_out = std::ssize(held_out_.problems());
     plan_.n_steps = o_.n_steps;
@@ -179,13 +180,13 @@ class GrpoRun {
     return fmt::format(
         "grpo steps {} questions {} group {} updates {} max {} micro {} dynamic {} norm {} std {} "
         "clip {} {} kl {} cap {} lr {} final {} warmup {} betas {} {} epsilon {} decay {} clip {} "
-        "seed {} evaluate {} {} patience {} problems {} {} {:016x}",
+        "seed {} evaluate {} {} patience {} problems {} {} {:016x} log {}",
         o_.n_steps, o_.questions, o_.group, o_.updates, o_.max_new_tokens, o_.micro_tokens,
         o_.dynamic_sampling, static_cast<int>(l.norm), l.divide_by_std, l.clip_low, l.clip_high,
         l.kl_weight, l.importance_cap, o_.learning_rate, o_.final_share, o_.warmup_steps,
         o_.adamw.beta1, o_.adamw.beta2, o_.adamw.epsilon, o_.adamw.weight_decay, o_.adamw.clip_norm,
         o_.seed, o_.evaluate_every, o_.n_evaluated, o_.patience, problems_.size(),
-        held_out_.problems().size(), data);
+        held_out_.problems().size(), data, log_.n_columns());
   }
 
   Status begin_or_resume() {
@@ -366,7 +367,7 @@ class GrpoRun {
           const auto logprob = static_cast<double>(outcomes_[i].logprob);
           n_tokens += 1;
           if (old_is_current) terms[i]->old_logprob = logprob;
-          if (update == 0) s.loss += token_loss(o_.loss, *terms[i], logprob);
+          s.loss += token_loss(o_.loss, *terms[i], logprob);
           s.entropy += static_cast<double>(outcomes_[i].entropy);
           if (reference_ != nullptr) s.reference_kl += k3(terms[i]->reference, logprob);
           bool clipped = false;
@@ -406,7 +407,7 @@ class GrpoRun {
       if (o_.patience == 0) return {};
       return write_model(*file_, store_->layout(), store_->weights(), best_path());
     }
-    ++state_.n_worse;
+    if (accuracy < state_.best_figure) ++state_.n_worse;
     stopped_early_ = o_.patience > 0 && state_.n_worse >= o_.patience;
     return {};
   }
@@ -430,7 +431,7 @@ class GrpoRun {
     const bool last = state_.steps_done == o_.n_steps;
     if (!held_out_.problems().empty() && (state_.steps_done % o_.evaluate_every == 0 || last)) {
       RECKON_RETURN_IF_ERROR(rollouts_->refresh(store_->layout(), store_->weights()));
-      RECKON_ASSIGN(s.held_out, held_out_.evaluate(*rollouts_, scorer_, state_.steps_done));
+      RECKON_ASSIGN(s.held_out, held_out_.evaluate(*rollouts_, scorer_, state_.steps_done, {}));
       RECKON_RETURN_IF_ERROR(judge(s.held_out));
     }
     last_ = s;

@@ -55,11 +55,13 @@ struct GrpoStep {
   double thought_tokens = 0;  // mean
   double output_tokens = 0;   // mean of all generated
   double ended = 0;           // share that the model ended itself
-  double loss = 0;            // before the step's first update
-  double entropy = 0;         // mean over generated tokens, nats
-  double reference_kl = 0;    // k3, mean over tokens; NaN without a reference
-  double clipped = 0;         // share of tokens
-  double rollout_kl = 0;      // mean of rollout - trainer log-probability, a token
+  // The objective's value, each answer's before the update that learns from it. At a ratio of 1 a
+  // group's advantages cancel: GRPO without a KL term and with one update has 0.
+  double loss = 0;
+  double entropy = 0;       // mean over generated tokens, nats
+  double reference_kl = 0;  // k3, mean over tokens; NaN without a reference
+  double clipped = 0;       // share of tokens
+  double rollout_kl = 0;    // mean of rollout - trainer log-probability, a token
   double gradient_norm = 0;
   double learning_rate = 0;
   double held_out = 0;  // accuracy; NaN where not measured
@@ -69,8 +71,8 @@ struct GrpoStep {
 };
 
 struct GrpoCallbacks {
-  std::function<void(const RunPlan&)> plan;
-  std::function<bool(const GrpoStep&)> progress;  // false stops after a checkpoint
+  std::function<void(const RunPlan&)> plan = {};
+  std::function<bool(const GrpoStep&)> progress = {};  // false stops after a checkpoint
 };
 
 struct GrpoResult {

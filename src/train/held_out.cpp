@@ -51,13 +51,14 @@ Status HeldOut::resume_at(int64_t steps_done) {
   return {};
 }
 
-Result<double> HeldOut::evaluate(RolloutEngine& engine, const Scorer& scorer, int64_t steps_done) {
+Result<double> HeldOut::evaluate(RolloutEngine& engine, const Scorer& scorer, int64_t steps_done,
+                                 const std::function<bool()>& goes_on) {
   std::vector<RolloutRequest> requests;
   for (const Problem& problem : problems_) {
     requests.push_back(
         {.question = problem.question, .seed = 0, .temperature = 0, .logprobs = false});
   }
-  RECKON_ASSIGN(const std::vector<Rollout> answers, engine.generate(requests));
+  RECKON_ASSIGN(const std::vector<Rollout> answers, engine.generate(requests, goes_on));
   double sum = 0;
   samples_ += fmt::format("{}{}\n", kHeading, steps_done);
   for (size_t i = 0; i < answers.size(); ++i) {

@@ -38,6 +38,21 @@ Result<std::vector<Problem>> read_problems(const std::vector<std::string>& paths
   return problems;
 }
 
+Status check_questions(const RolloutEngine& engine, bool skip, std::vector<Problem>& problems) {
+  std::vector<Problem> kept;
+  for (Problem& problem : problems) {
+    const Result<Request> request = engine.request_of(problem.question);
+    if (request.ok()) {
+      kept.push_back(std::move(problem));
+    } else if (!skip || request.error().kind != ErrorKind::kUsage) {
+      return Error{request.error().kind, problem.place + ": " + request.error().message};
+    }
+  }
+  if (kept.empty()) return bad_file("problems: expected one that is short enough, found none");
+  problems = std::move(kept);
+  return {};
+}
+
 Result<double> score_rollout(const Scorer& scorer, const Problem& problem, const Rollout& rollout) {
   const Result<double> score = scorer({.task = problem.task,
                                        .thought = rollout.thought,

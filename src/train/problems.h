@@ -20,6 +20,10 @@ struct Problem {
 // Errors: kBadFile naming file and line.
 Result<std::vector<Problem>> read_problems(const std::vector<std::string>& paths);
 
+// Finds questions that are too long for the engine before any is asked; those go where skip is
+// true. Errors: kUsage naming file and line; kBadFile when none is left.
+Status check_questions(const RolloutEngine& engine, bool skip, std::vector<Problem>& problems);
+
 // Called from one thread.
 using Scorer = std::function<Result<double>(const RewardInput& input)>;
 // Errors: the scorer's, with the problem's place, and kFailed for a score that isn't finite.

@@ -22,12 +22,20 @@ constexpr int64_t kBatchTokens = 512;
 constexpr kernels::KvType kKvType = kernels::KvType::kF16;
 
 int64_t context_of(const ModelConfig& config, const RolloutOptions& options) {
-  return std::min(config.context_length, options.max_prompt_tokens + options.max_new_tokens + 1);
+  const int64_t most = config.context_length;  // of each part, so that the sum can't overflow
+  return std::min(
+      most, std::min(most, options.max_prompt_tokens) + std::min(most, options.max_new_tokens) + 1);
 }
 
 int64_t n_pages(const ModelConfig& config, const RolloutOptions& options) {
   const int64_t of_one = (context_of(config, options) + kPagePositions - 1) / kPagePositions;
   return of_one * options.max_running;
+}
+
+int64_t working_bytes(const ModelConfig& config, int64_t rank, const RolloutOptions& options,
+                      int n_threads) {
+  return n_pages(config, options) * kv_page_bytes(config, kKvType) +
+         cpu_decoder_scratch_bytes(config, rank, kBatchTokens, n_threads);
 }
 
 // The file as it will be served: made once on disk, since that is what the writers write.
@@ -92,17 +100,25 @@ Result<std::unique_ptr<RolloutEngine>> RolloutEngine::create(std::shared_ptr<con
   return made;
 }
 
-int64_t RolloutEngine::memory_bytes(const ModelConfig& config, int64_t adapter_rank,
-                                    const RolloutOptions& options, int n_threads) {
-  return n_pages(config, options) * kv_page_bytes(config, kKvType) +
-         cpu_decoder_scratch_bytes(config, adapter_rank, kBatchTokens, n_threads);
+int64_t RolloutEngine::memory_bytes(const NetworkShape& shape, const RolloutOptions& options,
+                                    int n_threads) {
+  return 2 * row_bytes(TensorType::kQ8_0, layout_of(shape).n_floats) +
+         working_bytes(shape.config, 0, options, n_threads);
+}
+
+int64_t RolloutEngine::memory_bytes(const Model& base, int64_t rank, const RolloutOptions& options,
+                                    int n_threads) {
+  return base.resident_bytes(true) + working_bytes(base.config(), rank, options, n_threads);
+}
+
+Status RolloutEngine::prepare(const WeightLayout& layout) {
+  RECKON_ASSIGN(file_bytes_, quantised_file(*base_, layout, scratch_path_, pool_, n_file_bytes_));
+  return {};
 }
 
 Status RolloutEngine::refresh(const WeightLayout& layout, const float* weights) {
-  engine_ = nullptr;  // it reads the file that is about to change
-  if (n_file_bytes_ == 0) {
-    RECKON_ASSIGN(file_bytes_, quantised_file(*base_, layout, scratch_path_, pool_, n_file_bytes_));
-  }
+  RECKON_CHECK(n_file_bytes_ > 0);  // prepare() was called
+  engine_ = nullptr;                // it reads the file that is about to change
   const auto open = [&] {
     return GgufFile::from_bytes({file_bytes_.data(), n_file_bytes_}, "the rollouts' model");
   };
@@ -143,7 +159,19 @@ Status RolloutEngine::serve(const std::shared_ptr<Model>& model) {
   return {};
 }
 
-Result<std::vector<Rollout>> RolloutEngine::generate(std::span<const RolloutRequest> requests) {
+Result<Request> RolloutEngine::request_of(const std::string& question) const {
+  RECKON_ASSIGN(Request request,
+                chat_request(*tokenizer_, *chat_template_, {{Role::kUser, question, {}}}, {}));
+  const auto n = std::ssize(request.prompt);
+  if (n > options_.max_prompt_tokens) {
+    return usage_error(fmt::format("\"question\": expected at most {} tokens as a prompt, found {}",
+                                   options_.max_prompt_tokens, n));
+  }
+  return request;
+}
+
+Result<std::vector<Rollout>> RolloutEngine::generate(std::span<const RolloutRequest> requests,
+                                                     const std::function<bool()>& goes_on) {
   RECKON_CHECK(engine_ != nullptr);
   std::vector<Rollout> rollouts(requests.size());
   std::string error;
@@ -155,8 +183,7 @@ Result<std::vector<Rollout>> RolloutEngine::generate(std::span<const RolloutRequ
     for (n_in = n_left - static_cast<int64_t>(requests.size() - next);
          next < requests.size() && n_in < 2 * options_.max_running; ++next, ++n_in) {
       const RolloutRequest& wanted = requests[next];
-      RECKON_ASSIGN(Request request, chat_request(*tokenizer_, *chat_template_,
-                                                  {{Role::kUser, wanted.question, {}}}, {}));
+      RECKON_ASSIGN(Request request, request_of(wanted.question));
       request.sampling.temperature = wanted.temperature;
       request.sampling.seed = wanted.seed;
       request.sampling.n_logprobs = wanted.logprobs ? 0 : -1;
@@ -169,6 +196,8 @@ Result<std::vector<Rollout>> RolloutEngine::generate(std::span<const RolloutRequ
     }
     engine_->step();
     if (!error.empty()) return failed("rollouts: " + error);
+    if (goes_on && !goes_on())
+      return Error{ErrorKind::kInterrupted, "stopped while answers were drawn"};
   }
   return rollouts;
 }

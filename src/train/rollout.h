@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -16,6 +17,7 @@
 #include "model/adapter.h"
 #include "model/model.h"
 #include "tokenizer/chat_template.h"
+#include "train/network.h"
 #include "train/weights.h"
 
 namespace reckon::train {
@@ -54,11 +56,15 @@ class RolloutEngine {
                                                        const std::string& scratch_path,
                                                        const RolloutOptions& options,
                                                        ThreadPool& pool);
-  // What it takes beside the weights: the cache of all answers computed at once and the decoder's
-  // buffers; adapter_rank as in Model.
-  static int64_t memory_bytes(const ModelConfig& config, int64_t adapter_rank,
-                              const RolloutOptions& options, int n_threads);
+  // What it takes: the weights in a file's form and packed, the cache of all answers computed at
+  // once, the decoder's buffers. With adapters: the base's weights packed, for rank.
+  static int64_t memory_bytes(const NetworkShape& shape, const RolloutOptions& options,
+                              int n_threads);
+  static int64_t memory_bytes(const Model& base, int64_t rank, const RolloutOptions& options,
+                              int n_threads);
 
+  // Makes the file that refresh(layout, weights) fills. Errors: kFailed when it can't be written.
+  Status prepare(const WeightLayout& layout);
   // Takes the weights as they are now. Errors: kFailed when they aren't finite or memory is short.
   Status refresh(const WeightLayout& layout, const float* weights);
   // Takes the base with these adapters, not quantised further. Errors: kFailed.
@@ -67,9 +73,13 @@ class RolloutEngine {
   // Gives back what the answers take until the next refresh.
   void release() { engine_ = nullptr; }
 
-  // One rollout a request, in order; the same whatever is computed beside it. Errors: kUsage for a
-  // prompt that is too long, kFailed.
-  Result<std::vector<Rollout>> generate(std::span<const RolloutRequest> requests);
+  // A question as the model will see it. Errors: the template's, kUsage when it is too long.
+  Result<Request> request_of(const std::string& question) const;
+
+  // One rollout a request, in order; the same whatever is computed beside it. goes_on is asked
+  // after each of the engine's steps, may be empty. Errors: request_of's, kFailed, kInterrupted.
+  Result<std::vector<Rollout>> generate(std::span<const RolloutRequest> requests,
+                                        const std::function<bool()>& goes_on = {});
 
   const Tokenizer& tokenizer() const { return *tokenizer_; }
   const ChatTemplate& chat_template() const { return *chat_template_; }

@@ -28,6 +28,7 @@ class RunLog {
 
   // As many values as columns; NaN: not measured at this step.
   void add(const std::vector<double>& row);
+  size_t n_columns() const { return columns_.size(); }
   size_t n_rows() const { return values_.size() / columns_.size(); }
   double at(size_t row, size_t column) const { return values_[row * columns_.size() + column]; }
   size_t column(std::string_view name) const;

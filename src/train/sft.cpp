@@ -64,7 +64,7 @@ Status check(const SftOptions& o, bool answers) {
     return usage_error("--patience: expected --held-out data to watch, found none");
   }
   if (answers && o.held_out.empty()) {
-    return usage_error("--reward: expected --held-out problems to answer, found none");
+    return usage_error("--reward, --verifier: expected --held-out problems to answer, found none");
   }
   RECKON_RETURN_IF_ERROR(positive("--eval-problems", static_cast<double>(o.n_evaluated)));
   return {};
@@ -141,9 +141,10 @@ class SftRun {
     if (answers()) plan_.memory_bytes += memory_of_answers(model, shape);
     RECKON_ASSIGN(const int64_t available, available_memory());
     if (plan_.memory_bytes > available) {
-      return failed(fmt::format("training needs {}, {} are free: fewer --micro-tokens{} need less",
-                                format_bytes(plan_.memory_bytes), format_bytes(available),
-                                options_.recompute ? "" : " or --recompute"));
+      return failed(fmt::format(
+          "training needs {}, {} are free: fewer --micro-tokens{}{} need less",
+          format_bytes(plan_.memory_bytes), format_bytes(available),
+          answers() ? " or --max-tokens" : "", options_.recompute ? "" : " or --recompute"));
     }
     RECKON_RETURN_IF_ERROR(make_store(model, shape, network.max_tokens));
     RECKON_ASSIGN(trainer_, Trainer::create(shape, *ops_, network, *store_));
@@ -151,6 +152,8 @@ class SftRun {
       RECKON_ASSIGN(rollouts_,
                     RolloutEngine::create(file_, options_.chat_template, options_.out + ".scratch",
                                           rollout_options(), pool_));
+      RECKON_RETURN_IF_ERROR(problems_.check(*rollouts_, options_.skip_long));
+      if (dense_ != nullptr) RECKON_RETURN_IF_ERROR(rollouts_->prepare(dense_->layout()));
     }
     for (const TensorSlot& tensor : store_->tensors()) plan_.n_parameters += tensor.size();
     plan_.n_examples = std::ssize(data_.examples);
@@ -179,13 +182,11 @@ class SftRun {
             .max_running = kMaxRunning};
   }
 
-  // What the held-out answers take; the dense weights, in a file's form and packed, less than once
-  // the trainer's.
   int64_t memory_of_answers(const Model& model, const NetworkShape& shape) const {
-    const int64_t rank = options_.lora ? options_.lora_shape.rank : 0;
-    return RolloutEngine::memory_bytes(model.config(), rank, rollout_options(), pool_.n_threads()) +
-           (options_.lora ? model.resident_bytes(true)
-                          : layout_of(shape).n_floats * static_cast<int64_t>(sizeof(float)));
+    const RolloutOptions rollout = rollout_options();
+    return options_.lora ? RolloutEngine::memory_bytes(model, options_.lora_shape.rank, rollout,
+                                                       pool_.n_threads())
+                         : RolloutEngine::memory_bytes(shape, rollout, pool_.n_threads());
   }
 
   Status make_store(const Model& model, const NetworkShape& shape, int64_t max_tokens) {
@@ -221,14 +222,14 @@ class SftRun {
     return fmt::format(
         "sft steps {} batch {} micro {} max {} lr {} final {} warmup {} betas {} {} epsilon {} "
         "decay {} clip {} seed {} evaluate {} patience {} examples {} held out {} parameters {} "
-        "lora {} {} problems {}",
+        "lora {} {} problems {} log {}",
         n_steps_, options_.batch_tokens, options_.micro_tokens, options_.max_tokens,
         options_.learning_rate, options_.final_share, rate_.warmup_steps, options_.adamw.beta1,
         options_.adamw.beta2, options_.adamw.epsilon, options_.adamw.weight_decay,
         options_.adamw.clip_norm, options_.seed, options_.evaluate_every, options_.patience,
         data_hash(data_), data_hash(held_out_), plan_.n_parameters,
         options_.lora ? options_.lora_shape.rank : 0, options_.lora_shape.alpha,
-        problems_.problems().size());
+        problems_.problems().size(), log_.n_columns());
   }
 
   // Of the tokens, to tell other data.
@@ -275,7 +276,14 @@ class SftRun {
     RECKON_RETURN_IF_ERROR(lora_ != nullptr
                                ? rollouts_->refresh(adapter_of(*lora_, model_->config()))
                                : rollouts_->refresh(dense_->layout(), dense_->weights()));
-    RECKON_ASSIGN(held_out_accuracy_, problems_.evaluate(*rollouts_, scorer_, state_.steps_done));
+    const Result<double> accuracy =
+        problems_.evaluate(*rollouts_, scorer_, state_.steps_done, callbacks_.goes_on);
+    if (!accuracy.ok() && accuracy.error().kind == ErrorKind::kInterrupted) {
+      return Error{ErrorKind::kInterrupted,
+                   "stopped while held-out problems were answered; --resume goes on from the last "
+                   "checkpoint"};
+    }
+    RECKON_ASSIGN(held_out_accuracy_, accuracy);
     rollouts_->release();
     return judge(-held_out_accuracy_);
   }
@@ -290,7 +298,7 @@ class SftRun {
       RECKON_RETURN_IF_ERROR(write_result(best_path()));
       return false;
     }
-    ++state_.n_worse;
+    if (figure > state_.best_figure) ++state_.n_worse;
     return options_.patience > 0 && state_.n_worse >= options_.patience;
   }
 

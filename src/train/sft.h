@@ -52,13 +52,15 @@ struct SftProgress {
   double learning_rate = 0;
   double tokens_per_second = 0;
   double held_out_loss = 0;      // NaN before the first evaluation
-  double held_out_accuracy = 0;  // likewise
+  double held_out_accuracy = 0;  // mean score of the answers, likewise
 };
 
 struct SftCallbacks {
-  std::function<void(const RunPlan&)> plan;
+  std::function<void(const RunPlan&)> plan = {};
   // After every step; false stops after a checkpoint (kInterrupted).
-  std::function<bool(const SftProgress&)> progress;
+  std::function<bool(const SftProgress&)> progress = {};
+  // Asked while held-out problems are answered; false stops with the last checkpoint as it is.
+  std::function<bool()> goes_on = {};
 };
 
 struct SftResult {

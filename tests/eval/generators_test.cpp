@@ -209,7 +209,7 @@ TEST(WordProblems, HeldOutStoriesShareNeitherWordsNorThings) {
   }
 }
 
-TEST(WordProblems, TrainingKnowsNothingThatHeldOutStoriesCount) {
+TEST(WordProblems, TrainingKnowsNothingThatHeldOutStoriesNumber) {
   std::map<std::string, int> known;  // words of training's stories, made-up ones are rare
   Random random(8);
   for (int i = 0; i < 5000; ++i) {

@@ -248,6 +248,17 @@ TEST_P(Lora, AnAdapterOfAnotherModelOfThisShapeIsRefused) {
   load.adapters = {path};
   EXPECT_FALSE(load_engine(other, load).ok());
   EXPECT_FALSE(merge_adapter(other, {path}, folder_ + "/merged.gguf", pool_).ok());
+
+  // What it was merged into is another model, also when merged into once more or quantised.
+  const std::string once = folder_ + "/once.gguf";
+  const std::string twice = folder_ + "/twice.gguf";
+  ASSERT_TRUE(merge_adapter(quantised, {path}, once, pool_).ok());
+  EXPECT_FALSE(read_adapter(path, **GgufFile::open(once), shape_.config).ok());
+  Adapter anyones = adapter;
+  anyones.base_id.clear();
+  ASSERT_TRUE(write_adapter_gguf(anyones, path).ok());
+  ASSERT_TRUE(merge_adapter(once, {path}, twice, pool_).ok());
+  EXPECT_NE(adapter_base_id(**GgufFile::open(once)), adapter_base_id(**GgufFile::open(twice)));
 }
 
 TEST(LoraTargets, AreParsed) {

@@ -89,10 +89,10 @@ TEST_F(Sft, LearnsAndAnotherRunOnOtherThreadsGivesTheSameFile) {
   SftOptions o = options("a.gguf");
   o.held_out = {path("held.jsonl")};
   double first_loss = 0;
-  const auto a = run_sft(o, {.plan = {}, .progress = [&](const SftProgress& p) {
-                               if (p.step == 1) first_loss = p.loss;
-                               return true;
-                             }});
+  const auto a = run_sft(o, {.progress = [&](const SftProgress& p) {
+                           if (p.step == 1) first_loss = p.loss;
+                           return true;
+                         }});
   ASSERT_TRUE(a.ok()) << a.error().message;
   EXPECT_LT(a->loss, 0.85 * first_loss);
   EXPECT_TRUE(std::isfinite(a->held_out_loss));
@@ -117,18 +117,17 @@ TEST_F(Sft, ResumedAfterStopsAndKillsIsTheSameFile) {
   SftOptions o = options("cut.gguf");
   o.resume = true;
   // Stopped politely after step 3: a checkpoint is written there.
-  const auto stopped =
-      run_sft(o, {.plan = {}, .progress = [](const SftProgress& p) { return p.step != 3; }});
+  const auto stopped = run_sft(o, {.progress = [](const SftProgress& p) { return p.step != 3; }});
   ASSERT_FALSE(stopped.ok());
   EXPECT_EQ(stopped.error().kind, ErrorKind::kInterrupted);
   // Killed after steps 6 and 9: it goes on from the checkpoints of steps 3 and 8.
   for (const int64_t last : {6, 9}) {
     const pid_t child = ::fork();
     if (child == 0) {
-      (void)run_sft(o, {.plan = {}, .progress = [&](const SftProgress& p) {
-                          if (p.step == last) ::raise(SIGKILL);
-                          return true;
-                        }});
+      (void)run_sft(o, {.progress = [&](const SftProgress& p) {
+                      if (p.step == last) ::raise(SIGKILL);
+                      return true;
+                    }});
       ::_exit(0);
     }
     int status = 0;
@@ -136,8 +135,7 @@ TEST_F(Sft, ResumedAfterStopsAndKillsIsTheSameFile) {
     EXPECT_TRUE(WIFSIGNALED(status));
   }
   int64_t first = -1;
-  ASSERT_TRUE(
-      run_sft(o, {.plan = [&](const RunPlan& p) { first = p.first_step; }, .progress = {}}).ok());
+  ASSERT_TRUE(run_sft(o, {.plan = [&](const RunPlan& p) { first = p.first_step; }}).ok());
   EXPECT_EQ(first, 8);
   EXPECT_EQ(bytes("whole.gguf"), bytes("cut.gguf"));
   const std::string csv = bytes("cut.gguf.csv");
@@ -146,7 +144,7 @@ TEST_F(Sft, ResumedAfterStopsAndKillsIsTheSameFile) {
 
 TEST_F(Sft, ResumingWithOtherSettingsOrADamagedCheckpointIsRefused) {
   SftOptions o = options("x.gguf");
-  (void)run_sft(o, {.plan = {}, .progress = [](const SftProgress& p) { return p.step != 5; }});
+  (void)run_sft(o, {.progress = [](const SftProgress& p) { return p.step != 5; }});
   o.resume = true;
   o.learning_rate = 1e-3;
   EXPECT_EQ(error_of(o).kind, ErrorKind::kUsage);
@@ -234,10 +232,10 @@ TEST_F(Sft, EarlyStopKeepsTheBest) {
   o.n_steps = 200;
   o.learning_rate = 0.05;
   std::vector<double> seen;
-  const auto result = run_sft(o, {.plan = {}, .progress = [&](const SftProgress& p) {
-                                    seen.push_back(p.held_out_loss);
-                                    return true;
-                                  }});
+  const auto result = run_sft(o, {.progress = [&](const SftProgress& p) {
+                                seen.push_back(p.held_out_loss);
+                                return true;
+                              }});
   ASSERT_TRUE(result.ok()) << result.error().message;
   EXPECT_TRUE(result->stopped_early);
   EXPECT_LT(result->n_steps, 200);
@@ -268,11 +266,11 @@ TEST_F(Sft, AnswersHeldOutProblems) {
     o.evaluate_every = 4;
     o.lora = lora;
     o.lora_shape.rank = 2;
+    o.learning_rate = 0.05;
     n_scored = 0;
     std::vector<double> seen;
     const auto result = run_sft(o,
-                                {.plan = {},
-                                 .progress =
+                                {.progress =
                                      [&](const SftProgress& p) {
                                        seen.push_back(p.held_out_accuracy);
                                        return true;
@@ -284,7 +282,11 @@ TEST_F(Sft, AnswersHeldOutProblems) {
     EXPECT_TRUE(std::isnan(seen[2]));
     EXPECT_DOUBLE_EQ(seen[3], 1.0 / 3);
     const std::string samples = bytes("x.gguf.samples.txt");
-    EXPECT_NE(samples.find("==== after step 12\n-- What is 0 + 1?"), std::string::npos) << samples;
+    // It is the weights of the step that answer.
+    const size_t second = samples.find("==== after step 8\n-- What is 0 + 1?");
+    const size_t third = samples.find("==== after step 12\n-- What is 0 + 1?");
+    ASSERT_NE(third, std::string::npos) << samples;
+    EXPECT_NE(samples.substr(18, second - 18), samples.substr(second + 18, third - second - 18));
     EXPECT_NE(bytes("x.gguf.csv").find("held_out_accuracy"), std::string::npos);
 
     // Stopped behind an evaluation whose samples are written but not checkpointed.
@@ -292,11 +294,11 @@ TEST_F(Sft, AnswersHeldOutProblems) {
     o.resume = true;
     o.checkpoint_every = 3;
     int64_t stop_at = 5;
-    const SftCallbacks stops{.plan = {},
-                             .progress = [&](const SftProgress& p) { return p.step != stop_at; }};
+    const SftCallbacks stops{.progress = [&](const SftProgress& p) { return p.step != stop_at; }};
     EXPECT_EQ(run_sft(o, stops, score).error().kind, ErrorKind::kInterrupted);
     const auto failing = [](const RewardInput&) -> Result<double> { return failed("no score"); };
-    EXPECT_FALSE(run_sft(o, stops, failing).ok());
+    EXPECT_NE(run_sft(o, stops, failing).error().message.find("problems.jsonl:1: no score"),
+              std::string::npos);
     write("y.gguf.samples.txt", bytes("y.gguf.samples.txt") + "==== after step 8\n-- lost\n");
     stop_at = -1;
     ASSERT_TRUE(run_sft(o, stops, score).ok());
@@ -304,6 +306,38 @@ TEST_F(Sft, AnswersHeldOutProblems) {
     EXPECT_EQ(bytes("y.gguf"), bytes("x.gguf"));
     EXPECT_FALSE(std::filesystem::exists(path("y.gguf.scratch.q8_0")));
   }
+}
+
+TEST_F(Sft, HeldOutQuestionsThatAreTooLongAreFoundAtOnceOrLeftOut) {
+  const auto line = [](const std::string& question) {
+    return R"({"question":")" + question + R"(","messages":[{"role":"user","content":"x"},)" +
+           R"({"role":"assistant","content":"1"}]})" + "\n";
+  };
+  write("problems.jsonl", line("short?") + line(std::string(300, 'q')));
+  SftOptions o = options("x.gguf");
+  o.held_out = {path("problems.jsonl")};
+  int64_t n_scored = 0;
+  const auto score = [&](const RewardInput&) -> Result<double> {
+    ++n_scored;
+    return 1.0;
+  };
+  const auto refused = run_sft(o, {}, score);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_NE(refused.error().message.find("problems.jsonl:2: \"question\": expected at most"),
+            std::string::npos)
+      << refused.error().message;
+  o.skip_long = true;
+  o.n_steps = 3;
+  o.evaluate_every = 3;
+  ASSERT_TRUE(run_sft(o, {}, score).ok());
+  EXPECT_EQ(n_scored, 1);
+  write("problems.jsonl", line(std::string(300, 'q')));
+  EXPECT_FALSE(run_sft(o, {}, score).ok());
+
+  write("problems.jsonl", line("short?"));
+  const auto stopped = run_sft(o, {.goes_on = [] { return false; }}, score);
+  ASSERT_FALSE(stopped.ok());
+  EXPECT_EQ(stopped.error().kind, ErrorKind::kInterrupted);
 }
 
 TEST_F(Sft, EarlyStopWatchesTheAnswersWhereTheyAreJudged) {
@@ -317,10 +351,24 @@ TEST_F(Sft, EarlyStopWatchesTheAnswersWhereTheyAreJudged) {
   const auto score = [&](const RewardInput&) -> Result<double> {
     return (next += 0.25) <= 0.75 ? next : 0.5;
   };
-  const auto result = run_sft(o, {}, score);
+  std::string best_at_three;
+  const auto result = run_sft(o,
+                              {.progress =
+                                   [&](const SftProgress& p) {
+                                     if (p.step == 3) best_at_three = bytes("x.gguf.best");
+                                     return true;
+                                   }},
+                              score);
   ASSERT_TRUE(result.ok()) << result.error().message;
   EXPECT_TRUE(result->stopped_early);
   EXPECT_EQ(result->n_steps, 5);  // the third was best
+  EXPECT_EQ(bytes("x.gguf"), best_at_three);
+  EXPECT_NE(best_at_three, "");
+  // Worth nothing all along is no worse; the best is what was first.
+  o.out = path("level.gguf");
+  const auto level = run_sft(o, {}, [](const RewardInput&) -> Result<double> { return 0.0; });
+  ASSERT_TRUE(level.ok()) << level.error().message;
+  EXPECT_FALSE(level->stopped_early);
   o.held_out.clear();
   o.patience = 0;
   EXPECT_EQ(run_sft(o, {}, score).error().kind, ErrorKind::kUsage);

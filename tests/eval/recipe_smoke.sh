@@ -1,6 +1,6 @@
 #!/bin/sh
-# Usage: recipe_smoke.sh RECKON FOLDER HASHFILE. Runs the recipe's smallest scale: killed, gone on with,
-# and again with a file of it damaged.
+# Usage: recipe_smoke.sh RECKON FOLDER HASHFILE. Runs the recipe's smallest scale: killed, gone on
+# with, and again with a file of it damaged.
 set -eu
 reckon=$1 folder=$2 expected=$(cat "$3")
 rm -rf "$folder"

@@ -327,8 +327,9 @@ Result<Adapter> read_adapter(const std::string& path, const ModelConfig& config)
 Result<Adapter> read_adapter(const std::string& path, const GgufFile& model,
                              const ModelConfig& config) {
   RECKON_ASSIGN(Adapter adapter, read_adapter(path, config));
+  if (adapter.base_id.empty()) return adapter;
   const std::string id = adapter_base_id(model);
-  if (adapter.base_id.empty() || adapter.base_id == id) return adapter;
+  if (adapter.base_id == id) return adapter;
   return bad_file(
       fmt::format("{}: expected an adapter of {}, whose norms hash to {}, found one of another "
                   "model of the same shape, whose norms hash to {}",

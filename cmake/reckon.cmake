@@ -63,9 +63,10 @@ function(reckon_kernels_library)
   if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
     reckon_isa_objects(avx2 -mavx2 -mfma -mf16c)
     # g++ 12's own avx512 headers set off these two (GCC bug 105593).
-    reckon_isa_objects(avx512 -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512vl -mavx512dq
-      -mavx512vnni
+    set(avx512 -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni
       $<$<CXX_COMPILER_ID:GNU>:-Wno-uninitialized$<SEMICOLON>-Wno-maybe-uninitialized>)
+    reckon_isa_objects(avx512 ${avx512})
+    reckon_isa_objects(avx512_bf16 ${avx512} -mavx512bf16)
   elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
     reckon_isa_objects(neon -march=armv8.2-a+dotprod)
   endif()

@@ -22,7 +22,7 @@ import tempfile
 
 BASELINE = os.path.join(os.path.dirname(__file__), "..", "bench", "instruction_counts.json")
 MOST = 1.03
-PRODUCTS = re.compile(r"^vp?(dpbusd|fmadd\w*ps)\b")
+PRODUCTS = re.compile(r"^vp?(dpbusd|dpbf16ps|fmadd\w*ps)\b")
 
 
 def output_of(command, **options):
@@ -80,7 +80,7 @@ def functions_of(objects):
 def short_name(name):
     """Without what all of them share, and without the parameters: the template's arguments tell
     functions apart."""
-    name = re.sub(r"reckon::kernels::|reckon::|\(anonymous namespace\)::|avx512::|^void ", "", name)
+    name = re.sub(r"reckon::kernels::|reckon::|\(anonymous namespace\)::|avx512(_bf16)?::|^void ", "", name)
     return name.split("(")[0].replace("> >", ">>")
 
 
@@ -94,7 +94,7 @@ def loops_of(code):
 def counted_loops(build):
     """Function -> instructions of its loops a hundred products. Each product counts for the
     smallest loop around it, and each loop once."""
-    objects = sorted(glob.glob(f"{build}/CMakeFiles/reckon_kernels_avx512.dir/**/*.o",
+    objects = sorted(glob.glob(f"{build}/CMakeFiles/reckon_kernels_avx512*.dir/**/*.o",
                                recursive=True))
     found = {}
     for name, code in functions_of(objects):

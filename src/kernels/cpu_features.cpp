@@ -22,9 +22,9 @@ struct Leaf {
   uint32_t edx = 0;
 };
 
-Leaf cpuid(uint32_t leaf) {
+Leaf cpuid(uint32_t leaf, uint32_t subleaf = 0) {
   Leaf out;
-  __get_cpuid_count(leaf, 0, &out.eax, &out.ebx, &out.ecx, &out.edx);
+  __get_cpuid_count(leaf, subleaf, &out.eax, &out.ebx, &out.ecx, &out.edx);
   return out;
 }
 
@@ -56,6 +56,9 @@ CpuFeatures detect_cpu_features() {
                     has(extended.ebx, 16) /* F */ && has(extended.ebx, 17) /* DQ */ &&
                     has(extended.ebx, 30) /* BW */ && has(extended.ebx, 31) /* VL */ &&
                     has(extended.ecx, 11) /* VNNI */;
+  // A leaf 7 without a second part says so in eax.
+  features.avx512_bf16 =
+      features.avx512 && extended.eax >= 1 && has(cpuid(7, 1).eax, 5) /* AVX512_BF16 */;
   return features;
 }
 

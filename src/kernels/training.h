@@ -1,6 +1,6 @@
-// The arithmetic of training in float32, as raw-pointer functions behind one table for each
-// instruction set, all giving the same bits (docs/training.md). Functions are noexcept
-// and unchecked: the callers prove the shapes once.
+// The arithmetic of training in float32, products in bfloat16 too, as raw-pointer functions behind
+// one table for each instruction set, all giving the same bits (docs/training.md). Functions are
+// noexcept and unchecked: the callers prove the shapes once.
 #pragma once
 
 #include <cstddef>
@@ -54,6 +54,16 @@ struct AdamwStep {
 
 struct TrainingKernels {
   void (*gemm)(const FloatGemmArgs&) noexcept;
+  // The same product in bfloat16, float32 in and out. a and b are rounded to bfloat16: to nearest,
+  // half to even, a NaN to a quiet one; a subnormal number counts as zero of its sign. An output is
+  // one chain over pairs of depths p = 0, 2, 4 ...,
+  //   sum = fma(a[i][p + 1], b[p + 1][j], sum), then sum = fma(a[i][p], b[p][j], sum),
+  // where an odd depth goes on with +0 in both operands. Each fma is rounded once to float32's 24
+  // bits, to nearest, half to even, and what is then below 2^-126 becomes zero of its sign; a
+  // subnormal old value counts as one too. That is what Intel publishes for VDPBF16PS (SDM volume
+  // 2: DAZ, FTZ, the odd element first; tiny is judged after rounding, volume 1, 4.9.1.5), which
+  // computes it where the processor has it. Cutting k in two calls at an even place changes no bit.
+  void (*gemm_bf16)(const FloatGemmArgs&) noexcept;
 
   // Backward of rms_norm, y = x r w with r = 1 / sqrt(mean(x^2) + epsilon):
   //   dx_i += r (dy_i w_i - x_i r^2 / n sum_j dy_j w_j x_j),  dw_i += dy_i x_i r.
@@ -87,5 +97,8 @@ struct TrainingKernels {
 
 // Those of the same instruction set as table (kernels/kernels.h).
 const TrainingKernels& training_kernels(const KernelTable& table);
+// Whether their gemm_bf16 has an instruction for what it does (AVX-512 BF16). Elsewhere it is no
+// faster than gemm.
+bool has_native_bf16(const KernelTable& table);
 
 }  // namespace reckon::kernels

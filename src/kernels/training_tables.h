@@ -14,6 +14,9 @@ extern const TrainingKernels kTraining;
 namespace avx512 {
 extern const TrainingKernels kTraining;
 }
+namespace avx512_bf16 {
+void gemm_bf16(const FloatGemmArgs& args) noexcept;
+}
 namespace neon {
 extern const TrainingKernels kTraining;
 }

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <initializer_list>
 
 #include "quants/half.h"
 
@@ -28,6 +29,9 @@ struct __m256i {
 };
 struct __m512i {
   int32_t w[16];
+};
+struct __m512bh {
+  uint16_t h[32];
 };
 using __mmask16 = uint16_t;
 
@@ -66,7 +70,30 @@ inline T load(const void* from) {
   return to;
 }
 
+// The control register, of which only flushing by products and sums (_mm512_fmadd_ps) is emulated.
+inline thread_local unsigned mxcsr = 0;
+constexpr unsigned kFlushing = 0x8040;  // FTZ and DAZ
+
+inline float without_subnormal(float x) {
+  return std::fabs(x) < 0x1p-126f ? std::copysign(0.0f, x) : x;
+}
+// With FTZ and DAZ. Tiny is what, rounded to 24 bits without a least exponent, is below 2^-126: in
+// double such a sum of a product is exact, or its last bits are far from a tie.
+inline float flushing_fma(float x, float y, float z) {
+  x = without_subnormal(x);
+  y = without_subnormal(y);
+  z = without_subnormal(z);
+  const float sum = std::fma(x, y, z);
+  const double exact = std::fma(static_cast<double>(x), static_cast<double>(y), z);
+  // 2^100 brings all that can be tiny among the normal floats; what is beyond them isn't.
+  const auto rounded = static_cast<float>(exact * 0x1p100);
+  return std::fabs(rounded) < 0x1p-26f ? std::copysign(0.0f, sum) : sum;
+}
+
 }  // namespace emulated
+
+inline unsigned _mm_getcsr() { return emulated::mxcsr; }
+inline void _mm_setcsr(unsigned value) { emulated::mxcsr = value; }
 
 // ---- 128 and 256 bits ----
 inline __m128i _mm_loadu_si128(const void* p) { return emulated::load<__m128i>(p); }
@@ -131,7 +158,10 @@ inline __m512 _mm512_max_ps(__m512 x, __m512 y) {
   return emulated::floats([&](int i) { return x.f[i] > y.f[i] ? x.f[i] : y.f[i]; });
 }
 inline __m512 _mm512_fmadd_ps(__m512 x, __m512 y, __m512 z) {
-  return emulated::floats([&](int i) { return std::fma(x.f[i], y.f[i], z.f[i]); });
+  return emulated::floats([&](int i) {
+    return emulated::mxcsr == emulated::kFlushing ? emulated::flushing_fma(x.f[i], y.f[i], z.f[i])
+                                                  : std::fma(x.f[i], y.f[i], z.f[i]);
+  });
 }
 inline __m512 _mm512_fmsub_ps(__m512 x, __m512 y, __m512 z) {
   return emulated::floats([&](int i) { return std::fma(x.f[i], y.f[i], -z.f[i]); });
@@ -218,6 +248,14 @@ inline __m512i _mm512_mullo_epi32(__m512i x, __m512i y) {
 inline __m512i _mm512_max_epi32(__m512i x, __m512i y) {
   return emulated::words([&](int i) { return x.w[i] > y.w[i] ? x.w[i] : y.w[i]; });
 }
+inline __mmask16 _mm512_cmpgt_epi32_mask(__m512i x, __m512i y) {
+  unsigned mask = 0;
+  for (int i = 0; i < 16; ++i) mask |= static_cast<unsigned>(x.w[i] > y.w[i]) << i;
+  return static_cast<__mmask16>(mask);
+}
+inline __m512i _mm512_mask_blend_epi32(__mmask16 mask, __m512i x, __m512i y) {
+  return emulated::words([&](int i) { return (mask >> i & 1) != 0 ? y.w[i] : x.w[i]; });
+}
 inline __m512i _mm512_slli_epi32(__m512i x, unsigned n) {
   return emulated::words([&](int i) { return n > 31 ? 0u : emulated::bits(x.w[i]) << n; });
 }
@@ -299,5 +337,18 @@ inline __m512i _mm512_dpwssd_epi32(__m512i sum, __m512i x, __m512i y) {
   return emulated::words([&](int i) {
     return emulated::bits(sum.w[i]) + static_cast<uint32_t>(a[2 * i] * b[2 * i]) +
            static_cast<uint32_t>(a[2 * i + 1] * b[2 * i + 1]);
+  });
+}
+
+// BF16: the odd element's product first, then the even one's, each sum rounded and flushed whatever
+// the control register says.
+inline __m512 _mm512_dpbf16_ps(__m512 sum, __m512bh x, __m512bh y) {
+  return emulated::floats([&](int i) {
+    float total = sum.f[i];
+    for (const int j : {2 * i + 1, 2 * i}) {
+      total =
+          emulated::flushing_fma(reckon::bf16_to_f32(x.h[j]), reckon::bf16_to_f32(y.h[j]), total);
+    }
+    return total;
   });
 }

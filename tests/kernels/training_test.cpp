@@ -4,95 +4,61 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/kernels/support.h"
-
-namespace reckon::kernels::emulated_avx512 {
-extern const TrainingKernels kTraining;
-}
+#include "tests/kernels/training_support.h"
 
 namespace reckon::kernels::test {
 namespace {
 
-const TrainingKernels& scalar_kernels() { return training_kernels(scalar_table()); }
-
-struct Named {
-  const char* name;
-  const TrainingKernels* kernels;
-};
-// The machine's own, and AVX-512's sources over plain C++.
-std::vector<Named> vector_kernels() {
-  std::vector<Named> list = {{"emulated avx512", &emulated_avx512::kTraining}};
-  for (const char* name : {"avx2", "avx512", "neon"}) {
-    if (table_available(name)) list.push_back({name, &training_kernels(**find_table(name))});
-  }
-  return list;
-}
-
-struct Product {
-  int64_t rows, columns, depth;
-  bool a_row_major, accumulate, b_packed;
-};
-
-std::vector<float> run(const TrainingKernels& kernels, const Product& p,
-                       const std::vector<float>& a, const std::vector<float>& b,
-                       std::vector<float> out) {
-  std::vector<float> scratch(kFloatGemmScratch);
-  // Strides wider than the rows, so that a write outside would be seen.
-  kernels.gemm({.a = a.data(),
-                .a_row_stride = p.a_row_major ? p.depth + 3 : 1,
-                .a_depth_stride = p.a_row_major ? 1 : p.rows + 3,
-                .b = b.data(),
-                .b_stride = p.b_packed ? 16 : p.columns + 5,
-                .b_panel_stride = p.b_packed ? 16 * p.depth + 16 : 16,
-                .out = out.data(),
-                .out_stride = p.columns + 2,
-                .rows = p.rows,
-                .columns = p.columns,
-                .depth = p.depth,
-                .accumulate = p.accumulate,
-                .scratch = scratch.data()});
-  return out;
-}
-
-TEST(TrainingGemm, EveryTableAndShapeHasTheScalarBitsAndTheyAreRight) {
+// Every table's products have the scalar bits, and those are the sums of the products of what
+// rounded() makes of the elements.
+void check_products(TrainingGemm TrainingKernels::* gemm, float (*rounded)(float)) {
   Random random(3);
+  std::vector<Product> products;
   for (const int64_t rows : {1, 2, 3, 5, 12, 13, 200}) {
     for (const int64_t columns : {1, 15, 16, 17, 32, 33, 70}) {
       for (const int64_t depth : {1, 7, 256, 300}) {
         for (const bool row_major : {true, false}) {
-          const Product p{
-              rows, columns, depth, row_major, (rows + columns) % 2 == 0, (rows + depth) % 2 == 0};
-          const std::vector<float> a = random_floats(random, (rows + 3) * (depth + 3));
-          const std::vector<float> b =
-              random_floats(random, (columns + 15) / 16 * 16 * (depth + 1) + 5 * depth);
-          const auto b_at = [&](int64_t k, int64_t j) {
-            return p.b_packed ? b[j / 16 * (16 * depth + 16) + 16 * k + j % 16]
-                              : b[k * (columns + 5) + j];
-          };
-          const std::vector<float> before = random_floats(random, rows * (columns + 2));
-          const std::vector<float> expected = run(scalar_kernels(), p, a, b, before);
-          for (int64_t i = 0; i < rows; ++i) {
-            for (int64_t j = 0; j < columns; ++j) {
-              double sum = p.accumulate ? before[i * (columns + 2) + j] : 0;
-              double size = std::fabs(sum);
-              for (int64_t k = 0; k < depth; ++k) {
-                const double x = row_major ? a[i * (depth + 3) + k] : a[k * (rows + 3) + i];
-                sum += x * b_at(k, j);
-                size += std::fabs(x * b_at(k, j));
-              }
-              ASSERT_NEAR(expected[i * (columns + 2) + j], sum, 1e-5 * size);
-            }
-            // What lies between the rows stays.
-            EXPECT_EQ(expected[i * (columns + 2) + columns], before[i * (columns + 2) + columns]);
-          }
-          for (const Named& table : vector_kernels()) {
-            EXPECT_TRUE(same_floats(expected, run(*table.kernels, p, a, b, before)))
-                << table.name << " " << rows << " " << columns << " " << depth;
-          }
+          products.push_back({rows, columns, depth, row_major, (rows + columns) % 2 == 0,
+                              (rows + depth) % 2 == 0});
         }
       }
     }
   }
+  // More columns than one pass of any kernel.
+  for (const bool packed : {true, false}) products.push_back({2, 1070, 9, true, true, packed});
+  for (const Product& p : products) {
+    const ProductPlaces at(p);
+    const std::vector<float> a = random_floats(random, at.n_a);
+    const std::vector<float> b = random_floats(random, at.n_b);
+    const std::vector<float> before = random_floats(random, at.n_out);
+    const std::vector<float> expected = run_product(scalar_kernels().*gemm, p, a, b, before);
+    for (int64_t i = 0; i < p.rows; ++i) {
+      for (int64_t j = 0; j < p.columns; ++j) {
+        double sum = p.accumulate ? before[i * at.out_row + j] : 0;
+        double size = std::fabs(sum);
+        for (int64_t k = 0; k < p.depth; ++k) {
+          const double x = rounded(a[at.a(i, k)]);
+          const double y = rounded(b[at.b(k, j)]);
+          sum += x * y;
+          size += std::fabs(x * y);
+        }
+        ASSERT_NEAR(expected[i * at.out_row + j], sum, 1e-5 * size);
+      }
+      // What lies between the rows stays.
+      EXPECT_EQ(expected[i * at.out_row + p.columns], before[i * at.out_row + p.columns]);
+    }
+    for (const Named& table : vector_kernels()) {
+      EXPECT_TRUE(same_floats(expected, run_product(table.kernels.*gemm, p, a, b, before)))
+          << table.name << " " << p.rows << " " << p.columns << " " << p.depth;
+    }
+  }
+}
+
+TEST(TrainingGemm, EveryTableAndShapeHasTheScalarBitsAndTheyAreRight) {
+  check_products(&TrainingKernels::gemm, [](float x) { return x; });
+}
+TEST(TrainingBf16, EveryTableAndShapeHasTheScalarBitsAndTheyAreRight) {
+  check_products(&TrainingKernels::gemm_bf16, [](float x) { return bf16_to_f32(f32_to_bf16(x)); });
 }
 
 const std::vector<int64_t> kLengths = {1, 2, 15, 16, 17, 33, 100, 576};
@@ -147,7 +113,7 @@ TEST(TrainingRows, EveryTableHasTheScalarBits) {
   for (const int64_t n : kLengths) {
     const std::vector<float> expected = run_rows(scalar_kernels(), n, 7);
     for (const Named& table : vector_kernels()) {
-      EXPECT_TRUE(same_floats(expected, run_rows(*table.kernels, n, 7))) << table.name << " " << n;
+      EXPECT_TRUE(same_floats(expected, run_rows(table.kernels, n, 7))) << table.name << " " << n;
     }
   }
 }

@@ -75,6 +75,31 @@ struct Isa {
   static Floats fms(Floats x, Floats y, Floats z) {
     return {_mm256_fmsub_ps(x.a, y.a, z.a), _mm256_fmsub_ps(x.b, y.b, z.b)};
   }
+
+  // ---- bfloat16 (kernels/training.h): words of two, the first in the low half ----
+  // Rounded, sixteen words of two depths, and sixteen halves one after the other.
+  static Floats bf16_pairs(Floats first, Floats second) {
+    return {bf16_pairs(first.a, second.a), bf16_pairs(first.b, second.b)};
+  }
+  static void store_rounded_bf16(void* x, Floats v) {
+    const __m256i halves = _mm256_packus_epi32(_mm256_srli_epi32(round_bf16(v.a), 16),
+                                               _mm256_srli_epi32(round_bf16(v.b), 16));
+    _mm256_storeu_si256(static_cast<__m256i*>(x),
+                        _mm256_permute4x64_epi64(halves, _MM_SHUFFLE(3, 1, 2, 0)));
+  }
+  // sums + second second, then + first first, while subnormal numbers are flushed.
+  static Floats dot_pairs(Floats x, Floats y, Floats sums) {
+    return {dot_pairs(x.a, y.a, sums.a), dot_pairs(x.b, y.b, sums.b)};
+  }
+  // Subnormal operands and results count as zeros (MXCSR's DAZ and FTZ) until what is returned is
+  // put back.
+  static unsigned flush_subnormals() {
+    const unsigned before = _mm_getcsr();
+    _mm_setcsr(before | 0x8040u);
+    return before;
+  }
+  static void restore_subnormals(unsigned before) { _mm_setcsr(before); }
+
   // (l, l + 8), (l, l + 4), (l, l + 2), (l, l + 1).
   static float sum(Floats v) {
     const __m256 s8 = _mm256_add_ps(v.a, v.b);
@@ -366,6 +391,34 @@ struct Isa {
   static __m256i add_pairs_of(__m256i sum, __m256i unsigned_bytes, __m256i signed_bytes) {
     const __m256i pairs = _mm256_maddubs_epi16(unsigned_bytes, signed_bytes);
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+  }
+  // To the upper half of each word: half to even, a NaN made quiet, a subnormal number zero.
+  static __m256i round_bf16(__m256 v) {
+    const __m256i bits = _mm256_castps_si256(v);
+    const __m256i magnitude = _mm256_and_si256(bits, word(0x7fffffff));
+    const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), word(1));
+    const __m256i rounded = _mm256_add_epi32(_mm256_add_epi32(bits, word(0x7fff)), odd);
+    const __m256i is_nan = _mm256_cmpgt_epi32(magnitude, word(0x7f800000));
+    const __m256i is_tiny = _mm256_cmpgt_epi32(word(0x00800000), magnitude);
+    const __m256i quiet = _mm256_or_si256(bits, word(0x00400000));
+    const __m256i sign = _mm256_and_si256(bits, word(0x80000000u));
+    const __m256i chosen =
+        _mm256_blendv_epi8(_mm256_blendv_epi8(rounded, quiet, is_nan), sign, is_tiny);
+    return _mm256_and_si256(chosen, word(0xffff0000u));
+  }
+  static __m256 bf16_pairs(__m256 first, __m256 second) {
+    const __m256i low = _mm256_srli_epi32(round_bf16(first), 16);
+    return _mm256_castsi256_ps(_mm256_or_si256(low, round_bf16(second)));
+  }
+  static __m256 first_bf16(__m256 x) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(x), 16));
+  }
+  static __m256 second_bf16(__m256 x) {
+    return _mm256_and_ps(x, _mm256_castsi256_ps(word(0xffff0000u)));
+  }
+  static __m256 dot_pairs(__m256 x, __m256 y, __m256 sums) {
+    return _mm256_fmadd_ps(first_bf16(x), first_bf16(y),
+                           _mm256_fmadd_ps(second_bf16(x), second_bf16(y), sums));
   }
   static __m256 widen_bf16(__m128i x) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(x), 16));

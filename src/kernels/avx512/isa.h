@@ -55,6 +55,26 @@ struct Isa {
   static Floats sqrt(Floats x) { return _mm512_sqrt_ps(x); }
   static Floats fma(Floats x, Floats y, Floats z) { return _mm512_fmadd_ps(x, y, z); }
   static Floats fms(Floats x, Floats y, Floats z) { return _mm512_fmsub_ps(x, y, z); }
+
+  // ---- bfloat16 ----
+  static Floats bf16_pairs(Floats first, Floats second) {
+    const __m512i low = _mm512_srli_epi32(round_bf16(first), 16);
+    return _mm512_castsi512_ps(_mm512_or_si512(low, round_bf16(second)));
+  }
+  static void store_rounded_bf16(void* x, Floats v) {
+    _mm256_storeu_si256(static_cast<__m256i*>(x),
+                        _mm512_cvtepi32_epi16(_mm512_srli_epi32(round_bf16(v), 16)));
+  }
+  static Floats dot_pairs(Floats x, Floats y, Floats sums) {
+    return fma(first_bf16(x), first_bf16(y), fma(second_bf16(x), second_bf16(y), sums));
+  }
+  static unsigned flush_subnormals() {
+    const unsigned before = _mm_getcsr();
+    _mm_setcsr(before | 0x8040u);
+    return before;
+  }
+  static void restore_subnormals(unsigned before) { _mm_setcsr(before); }
+
   static float sum(Floats v) {
     const __m128 s4 = quarter_sums(v);
     const __m128 s2 = _mm_add_ps(s4, _mm_movehl_ps(s4, s4));
@@ -247,6 +267,24 @@ struct Isa {
   }
 
  private:
+  static __m512i round_bf16(__m512 v) {
+    const __m512i bits = _mm512_castps_si512(v);
+    const __m512i magnitude = _mm512_and_si512(bits, word(0x7fffffff));
+    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), word(1));
+    const __m512i rounded = _mm512_add_epi32(_mm512_add_epi32(bits, word(0x7fff)), odd);
+    const __mmask16 is_nan = _mm512_cmpgt_epi32_mask(magnitude, word(0x7f800000));
+    const __mmask16 is_tiny = _mm512_cmpgt_epi32_mask(word(0x00800000), magnitude);
+    const __m512i quiet = _mm512_or_si512(bits, word(0x00400000));
+    const __m512i sign = _mm512_and_si512(bits, word(0x80000000u));
+    const __m512i number = _mm512_mask_blend_epi32(is_nan, rounded, quiet);
+    return _mm512_and_si512(_mm512_mask_blend_epi32(is_tiny, number, sign), word(0xffff0000u));
+  }
+  static __m512 first_bf16(__m512 x) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(x), 16));
+  }
+  static __m512 second_bf16(__m512 x) {
+    return _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(x), word(0xffff0000u)));
+  }
   static __m128i load_16(const void* x) { return _mm_loadu_si128(static_cast<const __m128i*>(x)); }
   // (l, l + 8), (l, l + 4).
   static __m128 quarter_sums(__m512 v) {

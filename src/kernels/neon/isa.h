@@ -116,6 +116,37 @@ struct Isa {
     for (int i = 0; i < 4; ++i) z.v[i] = vfmaq_f32(vnegq_f32(z.v[i]), x.v[i], y.v[i]);
     return z;
   }
+
+  // ---- bfloat16 ----
+  static Floats bf16_pairs(Floats first, Floats second) {
+    RECKON_UNROLL
+    for (int i = 0; i < 4; ++i) {
+      const uint32x4_t low = vshrq_n_u32(round_bf16(first.v[i]), 16);
+      first.v[i] = vreinterpretq_f32_u32(vorrq_u32(low, round_bf16(second.v[i])));
+    }
+    return first;
+  }
+  static void store_rounded_bf16(void* x, Floats v) {
+    auto* bytes = static_cast<uint8_t*>(x);
+    RECKON_UNROLL
+    for (int i = 0; i < 4; ++i) {
+      vst1_u8(bytes + 8 * i, vreinterpret_u8_u16(vshrn_n_u32(round_bf16(v.v[i]), 16)));
+    }
+  }
+  static Floats dot_pairs(Floats x, Floats y, Floats sums) {
+    RECKON_UNROLL
+    for (int i = 0; i < 4; ++i) {
+      const float32x4_t sum = zero_where(vcaltq_f32(sums.v[i], vdupq_n_f32(0x1p-126f)), sums.v[i]);
+      const float32x4_t second = flushed_fma(second_bf16(x.v[i]), second_bf16(y.v[i]), sum);
+      sums.v[i] = flushed_fma(first_bf16(x.v[i]), first_bf16(y.v[i]), second);
+    }
+    return sums;
+  }
+  // dot_pairs flushes by itself: what the processor has for it finds other results too small
+  // (before they are rounded) than the definition's.
+  static unsigned flush_subnormals() { return 0; }
+  static void restore_subnormals(unsigned) {}
+
   static float sum(Floats v) {
     const float32x4_t s4 = vaddq_f32(vaddq_f32(v.v[0], v.v[2]), vaddq_f32(v.v[1], v.v[3]));
     const float32x2_t s2 = vadd_f32(vget_low_f32(s4), vget_high_f32(s4));
@@ -319,6 +350,37 @@ struct Isa {
   static ValueBytes load_values(const uint8_t* x) { return load_keys(x); }
   static Lanes dot_values(Lanes sum, ValueBytes v, const int8_t* weights) {
     return dot_keys(sum, v, weights);
+  }
+
+ private:
+  static uint32x4_t round_bf16(float32x4_t v) {
+    const uint32x4_t bits = vreinterpretq_u32_f32(v);
+    const uint32x4_t magnitude = vandq_u32(bits, vdupq_n_u32(0x7fffffffu));
+    const uint32x4_t odd = vandq_u32(vshrq_n_u32(bits, 16), vdupq_n_u32(1));
+    const uint32x4_t rounded = vaddq_u32(vaddq_u32(bits, vdupq_n_u32(0x7fff)), odd);
+    const uint32x4_t is_nan = vcgtq_u32(magnitude, vdupq_n_u32(0x7f800000u));
+    const uint32x4_t is_tiny = vcltq_u32(magnitude, vdupq_n_u32(0x00800000u));
+    const uint32x4_t quiet = vorrq_u32(bits, vdupq_n_u32(0x00400000u));
+    const uint32x4_t sign = vandq_u32(bits, vdupq_n_u32(0x80000000u));
+    const uint32x4_t chosen = vbslq_u32(is_tiny, sign, vbslq_u32(is_nan, quiet, rounded));
+    return vandq_u32(chosen, vdupq_n_u32(0xffff0000u));
+  }
+  static float32x4_t first_bf16(float32x4_t x) {
+    return vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_f32(x), 16));
+  }
+  static float32x4_t second_bf16(float32x4_t x) {
+    return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(x), vdupq_n_u32(0xffff0000u)));
+  }
+  // Zeros of x's signs where the mask is set.
+  static float32x4_t zero_where(uint32x4_t mask, float32x4_t x) {
+    const uint32x4_t magnitude = vandq_u32(mask, vdupq_n_u32(0x7fffffffu));
+    return vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(x), magnitude));
+  }
+  // x y + z, flushed as scalar/training.cpp says.
+  static float32x4_t flushed_fma(float32x4_t x, float32x4_t y, float32x4_t z) {
+    const float32x4_t up = vdupq_n_f32(0x1p64f);
+    const float32x4_t scaled = vfmaq_f32(vmulq_f32(z, up), vmulq_f32(x, up), y);
+    return zero_where(vcaltq_f32(scaled, vdupq_n_f32(0x1p-62f)), vfmaq_f32(z, x, y));
   }
 };
 

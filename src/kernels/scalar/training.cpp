@@ -2,9 +2,12 @@
 // are tested against bit for bit.
 #include "kernels/scalar/scalar.h"
 #include "kernels/training_tables.h"
+#include "quants/half.h"
 
 namespace reckon::kernels::scalar {
 namespace {
+
+constexpr float kLeastNormal = 0x1p-126f;
 
 void gemm(const FloatGemmArgs& g) noexcept {
   for (int64_t i = 0; i < g.rows; ++i) {
@@ -14,6 +17,44 @@ void gemm(const FloatGemmArgs& g) noexcept {
         const float y =
             g.b[j / kPanelColumns * g.b_panel_stride + k * g.b_stride + j % kPanelColumns];
         sum = fused(g.a[i * g.a_row_stride + k * g.a_depth_stride], y, sum);
+      }
+      g.out[i * g.out_stride + j] = sum;
+    }
+  }
+}
+
+// As a bfloat16: half to even, a NaN made quiet, a subnormal number zero.
+float rounded_bf16(float x) {
+  return bf16_to_f32(
+      f32_to_bf16(__builtin_fabsf(x) < kLeastNormal ? __builtin_copysignf(0.0f, x) : x));
+}
+
+// x y + z of numbers that aren't subnormal, rounded once to float's 24 bits as if the exponent had
+// no least value, and zero of its sign where that is below the least normal number. 2^64 times all
+// keeps the 24 bits; where that overflows, the sum is either exactly zero or far from it.
+float flushed_fused(float x, float y, float z) {
+  const float scaled = fused(x * 0x1p64f, y, z * 0x1p64f);
+  const float sum = fused(x, y, z);
+  return __builtin_fabsf(scaled) < 0x1p64f * kLeastNormal ? __builtin_copysignf(0.0f, sum) : sum;
+}
+
+void gemm_bf16(const FloatGemmArgs& g) noexcept {
+  for (int64_t i = 0; i < g.rows; ++i) {
+    for (int64_t j = 0; j < g.columns; ++j) {
+      float sum = g.accumulate ? g.out[i * g.out_stride + j] : 0.0f;
+      const auto add_product = [&](int64_t k) {
+        float x = 0;
+        float y = 0;
+        if (k < g.depth) {
+          x = g.a[i * g.a_row_stride + k * g.a_depth_stride];
+          y = g.b[j / kPanelColumns * g.b_panel_stride + k * g.b_stride + j % kPanelColumns];
+        }
+        sum = flushed_fused(rounded_bf16(x), rounded_bf16(y), sum);
+      };
+      for (int64_t k = 0; k < g.depth; k += 2) {
+        if (__builtin_fabsf(sum) < kLeastNormal) sum = __builtin_copysignf(0.0f, sum);
+        add_product(k + 1);
+        add_product(k);
       }
       g.out[i * g.out_stride + j] = sum;
     }
@@ -108,6 +149,7 @@ void adamw(const AdamwStep& step, int64_t n, const float* gradient, float* first
 
 const TrainingKernels kTraining = {
     .gemm = gemm,
+    .gemm_bf16 = gemm_bf16,
     .rms_norm_backward = rms_norm_backward,
     .silu_mul_backward = silu_mul_backward,
     .softmax = softmax,

@@ -19,15 +19,16 @@ int64_t pieces(int64_t n, int64_t size) { return (n + size - 1) / size; }
 
 }  // namespace
 
-FloatOps::FloatOps(const kernels::KernelTable& table, ThreadPool& pool)
+FloatOps::FloatOps(const kernels::KernelTable& table, ThreadPool& pool, ComputeProfile profile)
     : table_(table),
       training_(kernels::training_kernels(table)),
+      gemm_(profile == ComputeProfile::kBf16 ? training_.gemm_bf16 : training_.gemm),
       pool_(pool),
       scratch_(static_cast<size_t>(pool.n_threads() * kernels::kFloatGemmScratch)) {}
 
 void FloatOps::gemm_here(kernels::FloatGemmArgs args, int thread) const {
   args.scratch = scratch_.data() + thread * kernels::kFloatGemmScratch;
-  training_.gemm(args);
+  gemm_(args);
 }
 
 void FloatOps::gemm(const kernels::FloatGemmArgs& args) const {

@@ -1,5 +1,6 @@
-// Products and other whole-matrix operations in float32, shared out among the team of threads.
-// What a piece computes depends on neither the team nor the cuts (kernels/training.h).
+// Products and other whole-matrix operations, shared out among the team of threads: products in the
+// run's profile, everything else in float32. What a piece computes depends on neither the team nor
+// the cuts (kernels/training.h).
 #pragma once
 
 #include <cstdint>
@@ -8,18 +9,19 @@
 #include "base/thread_pool.h"
 #include "kernels/kernels.h"
 #include "kernels/training.h"
+#include "train/compute_profile.h"
 
 namespace reckon::train {
 
 class FloatOps {
  public:
-  FloatOps(const kernels::KernelTable& table, ThreadPool& pool);
+  FloatOps(const kernels::KernelTable& table, ThreadPool& pool, ComputeProfile profile);
 
   ThreadPool& pool() const { return pool_; }
   const kernels::KernelTable& rows() const { return table_; }
   const kernels::TrainingKernels& training() const { return training_; }
 
-  // One product on all threads; args.scratch is set here.
+  // One product in the profile, on all threads; args.scratch is set here.
   void gemm(const kernels::FloatGemmArgs& args) const;
   // One product on the calling piece's thread.
   void gemm_here(kernels::FloatGemmArgs args, int thread) const;
@@ -36,6 +38,7 @@ class FloatOps {
  private:
   const kernels::KernelTable& table_;
   const kernels::TrainingKernels& training_;
+  void (*gemm_)(const kernels::FloatGemmArgs&) noexcept;  // the profile's
   ThreadPool& pool_;
   mutable std::vector<float> scratch_;  // [n_threads, kFloatGemmScratch]
 };

@@ -106,7 +106,9 @@ class GrpoRun {
     RECKON_ASSIGN(file_, GgufFile::open(o_.base));
     RECKON_ASSIGN(const std::shared_ptr<const Model> model, Model::load(file_));
     RECKON_ASSIGN(const kernels::KernelTable* table, kernels::default_table());
-    ops_ = std::make_unique<FloatOps>(*table, pool_);
+    ops_ = std::make_unique<FloatOps>(*table, pool_, o_.compute);
+    plan_.compute = o_.compute;
+    plan_.natively = o_.compute == ComputeProfile::kF32 || kernels::has_native_bf16(*table);
     RECKON_ASSIGN(const NetworkShape shape, shape_of(*model));
     const int64_t longest =
         std::min(shape.config.context_length, o_.max_prompt_tokens + o_.max_new_tokens);
@@ -180,13 +182,13 @@ class GrpoRun {
     return fmt::format(
         "grpo steps {} questions {} group {} updates {} max {} micro {} dynamic {} norm {} std {} "
         "clip {} {} kl {} cap {} lr {} final {} warmup {} betas {} {} epsilon {} decay {} clip {} "
-        "seed {} evaluate {} {} patience {} problems {} {} {:016x} log {}",
+        "seed {} evaluate {} {} patience {} problems {} {} {:016x} log {}{}",
         o_.n_steps, o_.questions, o_.group, o_.updates, o_.max_new_tokens, o_.micro_tokens,
         o_.dynamic_sampling, static_cast<int>(l.norm), l.divide_by_std, l.clip_low, l.clip_high,
         l.kl_weight, l.importance_cap, o_.learning_rate, o_.final_share, o_.warmup_steps,
         o_.adamw.beta1, o_.adamw.beta2, o_.adamw.epsilon, o_.adamw.weight_decay, o_.adamw.clip_norm,
         o_.seed, o_.evaluate_every, o_.n_evaluated, o_.patience, problems_.size(),
-        held_out_.problems().size(), data, log_.n_columns());
+        held_out_.problems().size(), data, log_.n_columns(), in_fingerprint(o_.compute));
   }
 
   Status begin_or_resume() {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "train/compute_profile.h"
 #include "train/grpo_loss.h"
 #include "train/optimizer.h"
 #include "train/problems.h"
@@ -36,6 +37,8 @@ struct GrpoOptions {
   int64_t warmup_steps = 0;
   AdamwSettings adamw;
   uint64_t seed = 0;
+  // Of what is learned; the engine draws answers as ever.
+  ComputeProfile compute = ComputeProfile::kF32;
   int64_t max_running = 64;      // answers computed at once; changes no result
   int64_t evaluate_every = 10;   // steps
   int64_t n_evaluated = 200;     // held-out problems, spread over the data

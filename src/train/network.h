@@ -1,4 +1,5 @@
-// The qwen2/llama decoder forward and backward in float32, by hand. Layer by layer:
+// The qwen2/llama decoder forward and backward by hand, in float32 but for FloatOps' products,
+// which may be in bfloat16. Layer by layer:
 //   h = norm(x) ; q, k, v = W h + b, rotated ; x' = x + Wo attention(q, k, v)
 //   h' = norm(x') ; y = x' + Wdown (silu(Wgate h') o Wup h')
 // and backward, for a product Y = X W^T: dX = dY W, dW = dY^T X (docs/training.md lists all).

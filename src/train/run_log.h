@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "train/compute_profile.h"
 
 namespace reckon::train {
 
@@ -20,6 +21,8 @@ struct RunPlan {
   int64_t n_steps = 0;
   int64_t memory_bytes = 0;
   int64_t first_step = 0;  // more than 0 when resumed
+  ComputeProfile compute = ComputeProfile::kF32;
+  bool natively = true;  // the processor has instructions for the profile
 };
 
 class RunLog {

@@ -132,7 +132,9 @@ class SftRun {
 
   Status prepare(const Model& model) {
     RECKON_ASSIGN(const kernels::KernelTable* table, kernels::default_table());
-    ops_ = std::make_unique<FloatOps>(*table, pool_);
+    ops_ = std::make_unique<FloatOps>(*table, pool_, options_.compute);
+    plan_.compute = options_.compute;
+    plan_.natively = options_.compute == ComputeProfile::kF32 || kernels::has_native_bf16(*table);
     RECKON_ASSIGN(const NetworkShape shape, shape_of(model));
     const NetworkOptions network{.max_tokens = std::max(options_.micro_tokens, longest_),
                                  .max_document = longest_,
@@ -222,14 +224,14 @@ class SftRun {
     return fmt::format(
         "sft steps {} batch {} micro {} max {} lr {} final {} warmup {} betas {} {} epsilon {} "
         "decay {} clip {} seed {} evaluate {} patience {} examples {} held out {} parameters {} "
-        "lora {} {} problems {} log {}",
+        "lora {} {} problems {} log {}{}",
         n_steps_, options_.batch_tokens, options_.micro_tokens, options_.max_tokens,
         options_.learning_rate, options_.final_share, rate_.warmup_steps, options_.adamw.beta1,
         options_.adamw.beta2, options_.adamw.epsilon, options_.adamw.weight_decay,
         options_.adamw.clip_norm, options_.seed, options_.evaluate_every, options_.patience,
         data_hash(data_), data_hash(held_out_), plan_.n_parameters,
         options_.lora ? options_.lora_shape.rank : 0, options_.lora_shape.alpha,
-        problems_.problems().size(), log_.n_columns());
+        problems_.problems().size(), log_.n_columns(), in_fingerprint(options_.compute));
   }
 
   // Of the tokens, to tell other data.

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "train/compute_profile.h"
 #include "train/lora_store.h"
 #include "train/optimizer.h"
 #include "train/problems.h"
@@ -31,6 +32,8 @@ struct SftOptions {
   int64_t warmup_steps = -1;  // -1: a fiftieth of the steps
   AdamwSettings adamw;
   uint64_t seed = 0;
+  // Of held-out losses too.
+  ComputeProfile compute = ComputeProfile::kF32;
   bool recompute = false;        // activations
   int64_t evaluate_every = 0;    // steps; 0: ten times a run
   int64_t checkpoint_every = 0;  // steps; 0: twenty times a run

@@ -126,6 +126,32 @@ TEST_F(Grpo, SameFileWhateverIsComputedAtOnceAndAfterAStop) {
   EXPECT_NE(bytes("a.gguf"), "");
 }
 
+TEST_F(Grpo, InBfloat16TooAndACheckpointGoesOnInItsProfileAlone) {
+  ASSERT_TRUE(run_grpo(options("f32.gguf"), variety, {}).ok());
+  GrpoOptions o = options("a.gguf");
+  o.compute = ComputeProfile::kBf16;
+  double rollout_kl = 1;
+  ASSERT_TRUE(run_grpo(o, variety,
+                       {.progress =
+                            [&](const GrpoStep& s) {
+                              if (s.step == 1) rollout_kl = s.rollout_kl;
+                              return true;
+                            }})
+                  .ok());
+  EXPECT_LT(std::fabs(rollout_kl), 0.05);
+  EXPECT_NE(bytes("a.gguf"), bytes("f32.gguf"));
+  o.out = path("b.gguf");
+  o.n_threads = 1;
+  o.resume = true;
+  const GrpoCallbacks stops{.progress = [](const GrpoStep& s) { return s.step != 2; }};
+  EXPECT_EQ(run_grpo(o, variety, stops).error().kind, ErrorKind::kInterrupted);
+  o.compute = ComputeProfile::kF32;
+  EXPECT_EQ(run_grpo(o, variety, {}).error().kind, ErrorKind::kUsage);
+  o.compute = ComputeProfile::kBf16;
+  ASSERT_TRUE(run_grpo(o, variety, {}).ok());
+  EXPECT_EQ(bytes("a.gguf"), bytes("b.gguf"));
+}
+
 // The share of the answer's bytes that are small letters.
 Result<double> small_letters(const RewardInput& input) {
   const std::string text = std::string(input.thought) + std::string(input.answer);

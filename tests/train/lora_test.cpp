@@ -29,7 +29,7 @@ class Lora : public ::testing::TestWithParam<const char*> {
     file_ = *GgufFile::open(path);
     model_ = *Model::load(file_);
     shape_ = *shape_of(*model_);
-    ops_ = std::make_unique<FloatOps>(**kernels::default_table(), pool_);
+    ops_ = std::make_unique<FloatOps>(**kernels::default_table(), pool_, ComputeProfile::kF32);
     lora_.rank = 4;
     lora_.alpha = 6;
     auto store = LoraStore::create(*model_, shape_, lora_, 3, *ops_, 200);

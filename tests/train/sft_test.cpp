@@ -15,6 +15,7 @@
 
 #include "base/file.h"
 #include "engine/load.h"
+#include "kernels/training.h"
 #include "model/synth.h"
 #include "train/chat_data.h"
 #include "train/init_model.h"
@@ -222,6 +223,57 @@ TEST_F(Sft, WhatAKilledWriterLeftIsRemovedAndARunningOnesStays) {
   EXPECT_FALSE(std::filesystem::exists(path(dead)));
   EXPECT_TRUE(std::filesystem::exists(path(alive)));
   EXPECT_TRUE(std::filesystem::exists(path("x.gguf.tmp-notes")));
+}
+
+TEST_F(Sft, Bfloat16LearnsAsFloat32DoesAndIsTheSameOnOtherThreads) {
+  for (const bool lora : {false, true}) {
+    SftOptions o = options("f32.gguf");
+    o.n_steps = 50;
+    o.held_out = {path("held.jsonl")};
+    o.lora = lora;
+    o.lora_shape.rank = 2;
+    if (lora) o.learning_rate = 0.02;
+    const auto exact = run_sft(o, {});
+    ASSERT_TRUE(exact.ok()) << exact.error().message;
+    o.compute = ComputeProfile::kBf16;
+    o.out = path("a.gguf");
+    RunPlan told;
+    double first_loss = 0;
+    const auto rounded = run_sft(o, {.plan = [&](const RunPlan& plan) { told = plan; },
+                                     .progress =
+                                         [&](const SftProgress& p) {
+                                           if (p.step == 1) first_loss = p.loss;
+                                           return true;
+                                         }});
+    ASSERT_TRUE(rounded.ok()) << rounded.error().message;
+    EXPECT_EQ(told.compute, ComputeProfile::kBf16);
+    EXPECT_EQ(told.natively, kernels::has_native_bf16(**kernels::default_table()));
+    EXPECT_LT(exact->loss, (lora ? 0.97 : 0.7) * first_loss);
+    EXPECT_NEAR(rounded->loss, exact->loss, 0.02 * exact->loss);
+    EXPECT_NEAR(rounded->held_out_loss, exact->held_out_loss, 0.02 * exact->held_out_loss);
+    EXPECT_NE(bytes("a.gguf"), bytes("f32.gguf"));
+    o.out = path("b.gguf");
+    o.n_threads = 2;
+    ASSERT_TRUE(run_sft(o, {}).ok());
+    EXPECT_EQ(bytes("a.gguf"), bytes("b.gguf"));
+  }
+}
+
+TEST_F(Sft, ACheckpointGoesOnInItsProfileAlone) {
+  SftOptions o = options("x.gguf");
+  o.resume = true;
+  for (const auto& [began, now] : {std::pair{ComputeProfile::kBf16, ComputeProfile::kF32},
+                                   {ComputeProfile::kF32, ComputeProfile::kBf16}}) {
+    o.compute = began;
+    EXPECT_EQ(
+        run_sft(o, {.progress = [](const SftProgress& p) { return p.step != 3; }}).error().kind,
+        ErrorKind::kInterrupted);
+    o.compute = now;
+    const Error error = error_of(o);
+    EXPECT_EQ(error.kind, ErrorKind::kUsage);
+    EXPECT_NE(error.message.find("other settings"), std::string::npos) << error.message;
+    std::filesystem::remove(path("x.gguf.checkpoint"));
+  }
 }
 
 TEST_F(Sft, EarlyStopKeepsTheBest) {

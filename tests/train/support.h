@@ -94,11 +94,12 @@ inline PackedBatch make_batch(const std::vector<int64_t>& lengths, int64_t vocab
 
 // Everything a forward and backward pass needs, on a number of threads and an instruction set.
 struct Rig {
-  Rig(const SmallShape& small, int n_threads, const char* isa = nullptr, bool recompute = false)
+  Rig(const SmallShape& small, int n_threads, const char* isa = nullptr, bool recompute = false,
+      ComputeProfile profile = ComputeProfile::kF32)
       : shape(make_shape(small)),
         pool(n_threads),
         table(isa == nullptr ? *kernels::default_table() : *kernels::find_table(isa)),
-        ops(*table, pool) {
+        ops(*table, pool, profile) {
     auto made = DenseStore::create(shape, ops, true);
     EXPECT_TRUE(made.ok());
     store = std::move(made).value();

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Training tokens/s and memory of reckon beside PyTorch's: same shape, tokens a step and threads.
-In bfloat16 too where the processor multiplies in it; elsewhere PyTorch takes minutes a step.
+In bfloat16 too (--compute bf16 and PyTorch's autocast) where the processor multiplies in it;
+elsewhere PyTorch takes minutes a step.
 
 Usage: train_speed.py --reckon build/release/bin/reckon --tokenizer MODEL.gguf [--python PYTHON]
 
@@ -53,7 +54,7 @@ def run(command):
     return output, usage.ru_maxrss / 1024
 
 
-def reckon_speed(reckon, tokenizer, threads, steps, folder):
+def reckon_speed(reckon, tokenizer, threads, steps, dtype, folder):
     base = folder / "base.gguf"
     subprocess.run([reckon, "train", "init", "--tokenizer", tokenizer, "-o", base], check=True,
                    stdout=subprocess.DEVNULL)
@@ -64,7 +65,8 @@ def reckon_speed(reckon, tokenizer, threads, steps, folder):
             out.write(json.dumps({"messages": [{"role": "user", "content": "?"},
                                                {"role": "assistant", "content": text}]}) + "\n")
     _, mib = run([reckon, "train", "sft", "-m", base, "--data", folder / "data.jsonl", "--steps",
-                  steps, "--save-every", 1000000, "--threads", threads, "-o", folder / "out.gguf"])
+                  steps, "--save-every", 1000000, "--threads", threads, "--compute", dtype,
+                  "-o", folder / "out.gguf"])
     rows = (folder / "out.gguf.csv").read_text(encoding="utf-8").splitlines()
     column = rows[0].split(",").index("tokens_per_second")
     return max(float(row.split(",")[column]) for row in rows[1:]), mib
@@ -89,11 +91,11 @@ def main():
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--steps", type=int, default=12)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        own, mib = reckon_speed(options.reckon, options.tokenizer, options.threads, options.steps,
-                                pathlib.Path(folder))
-    print(f"reckon f32   {own:8.0f} tokens/s (best step) {mib:6.0f} MiB")
     for dtype in ("f32", "bf16") if has_bf16() else ("f32",):
+        with tempfile.TemporaryDirectory() as folder:
+            own, mib = reckon_speed(options.reckon, options.tokenizer, options.threads,
+                                    options.steps, dtype, pathlib.Path(folder))
+        print(f"reckon  {dtype:4} {own:8.0f} tokens/s (best step) {mib:6.0f} MiB")
         peer, mib = torch_speed(options.python, options.vocab, options.threads, options.steps,
                                 dtype)
         print(f"PyTorch {dtype:4} {peer:8.0f} tokens/s (best step) {mib:6.0f} MiB  "

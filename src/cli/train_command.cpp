@@ -143,6 +143,7 @@ void add_sft_training_options(CLI::App& command, train::SftOptions& o) {
   number("--weight-decay", o.adamw.weight_decay, "Of matrices");
   number("--clip", o.adamw.clip_norm, "Largest norm of the gradient; 0: any");
   command.add_option("--seed", o.seed, "Order of the data")->type_name("N")->capture_default_str();
+  add_compute_option(command, o.compute);
   command.add_flag("--recompute", o.recompute, "Less memory, a third more time");
   count("--eval-every", o.evaluate_every, "Steps between held-out losses; 0: ten a run");
   count("--save-every", o.checkpoint_every, "Steps between checkpoints; 0: twenty a run");

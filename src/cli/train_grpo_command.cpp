@@ -140,6 +140,7 @@ void add_numbers(CLI::App& command, GrpoCommandOptions& o) {
   command.add_option("--seed", o.seed, "Which questions and answers")
       ->type_name("N")
       ->capture_default_str();
+  add_compute_option(command, o.compute);
   count("--max-running", o.max_running, "Answers computed at once; changes no result");
   count("--eval-every", o.evaluate_every, "Steps between held-out accuracies");
   count("--eval-problems", o.n_evaluated, "Held-out problems answered, spread over the data");

@@ -20,6 +20,7 @@
 #include "cli/output.h"
 #include "cli/program.h"
 #include "store/sha256.h"
+#include "train/compute_profile.h"
 
 namespace reckon::cli {
 namespace {
@@ -46,6 +47,12 @@ std::string name_of(const CLI::Option& option) {
 std::vector<std::string> values_of(const CLI::App& command, const char* name) {
   const CLI::Option* option = command.get_option_no_throw(std::string("--") + name);
   return option == nullptr ? std::vector<std::string>() : option->results();
+}
+
+// In which arithmetic the stage computed: stages that don't ask compute in float32.
+std::string profile_of(const CLI::App& command) {
+  const std::vector<std::string> given = values_of(command, "compute");
+  return given.empty() ? train::name_of(train::ComputeProfile::kF32) : given.front();
 }
 
 json::object settings_of(const CLI::App& command) {
@@ -218,7 +225,8 @@ Status run_locked(const CLI::App& command, const std::function<Status()>& job) {
   const Status done = job();
   if (note) note->end(done.ok());
   if (!done.ok()) return done;
-  json::object lock{{"reckon", RECKON_VERSION}, {"stage", command.get_name()}, {"profile", "f32"}};
+  json::object lock{
+      {"reckon", RECKON_VERSION}, {"stage", command.get_name()}, {"profile", profile_of(command)}};
   for (auto& [key, value] : run) lock[key] = std::move(value);
   RECKON_ASSIGN(const std::string hash, hash_of(out_path));
   lock["out_sha256"] = hash;

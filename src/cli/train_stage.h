@@ -6,6 +6,7 @@
 
 #include "cli/program.h"
 #include "cli/train_lock.h"
+#include "train/compute_profile.h"
 #include "train/run_log.h"
 
 namespace reckon::cli {
@@ -24,7 +25,11 @@ CLI::App* add_stage(Program& program, CLI::App& parent, const char* name, const 
   return command;
 }
 
-// A line on stderr. what: of the data, "examples".
+// --compute f32|bf16.
+void add_compute_option(CLI::App& command, train::ComputeProfile& compute);
+
+// A line on stderr, and one more where the processor lacks the profile's instructions. what: of the
+// data, "examples".
 void tell_plan(const train::RunPlan& plan, const char* what);
 
 void add_grpo_stage(Program& program, CLI::App& train);

@@ -147,6 +147,20 @@ class Train(harness.Tests):
             self.assertIn(b"the same file", again.stdout)
             self.assertEqual(self.hash_of("again.gguf"), self.hash_of("parts.gguf"))
 
+    def test_the_lockfile_holds_the_profile(self):
+        self.expect(0, *self.sft("f32.gguf", "--steps", 3))
+        run = self.expect(0, *self.sft("bf16.gguf", "--steps", 3, "--compute", "bf16"))
+        self.assertIn(b"of memory, bf16\n", run.stderr)
+        self.assertNotEqual(self.hash_of("bf16.gguf"), self.hash_of("f32.gguf"))
+        for profile in ("f32", "bf16"):
+            lock = self.lock_of(profile + ".gguf")
+            self.assertEqual(lock["profile"], profile)
+            self.assertEqual(lock["settings"]["compute"], [profile])
+            self.expect(0, "train", "rerun", self.folder / (profile + ".gguf.lock.json"),
+                        "-o", self.folder / "again.gguf")
+            self.assertEqual(self.hash_of("again.gguf"), self.hash_of(profile + ".gguf"))
+        self.expect_error(2, "--compute", *self.sft("x.gguf", "--compute", "f16"))
+
     def test_other_data_is_no_rerun(self):
         self.expect(0, *self.sft("x.gguf"))
         lock = self.lock_of("x.gguf")
@@ -194,6 +208,8 @@ class Train(harness.Tests):
                           *self.grpo("off.gguf", *more, "--resume", "--reward", "language"))
         self.expect_error(2, "began with --updates 1, now 2",
                           *self.grpo("off.gguf", *more, "--resume", "--updates", 2))
+        self.expect_error(2, "began with --compute f32, now bf16",
+                          *self.grpo("off.gguf", *more, "--resume", "--compute", "bf16"))
         other = self.folder / "other.jsonl"
         other.write_text(self.problems.read_text(encoding="utf-8").replace('"answer": 1',
                                                                            '"answer": 7'),

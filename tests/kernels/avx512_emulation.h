@@ -30,6 +30,9 @@ struct __m256i {
 struct __m512i {
   int32_t w[16];
 };
+struct __m256bh {
+  uint16_t h[16];
+};
 struct __m512bh {
   uint16_t h[32];
 };
@@ -340,7 +343,30 @@ inline __m512i _mm512_dpwssd_epi32(__m512i sum, __m512i x, __m512i y) {
   });
 }
 
-// BF16: the odd element's product first, then the even one's, each sum rounded and flushed whatever
+inline __m512i _mm512_permutexvar_epi16(__m512i index, __m512i x) {
+  uint16_t from[32];
+  uint16_t i[32];
+  uint16_t out[32];
+  std::memcpy(from, &x, 64);
+  std::memcpy(i, &index, 64);
+  for (int j = 0; j < 32; ++j) out[j] = from[i[j] & 31];
+  return emulated::load<__m512i>(out);
+}
+
+// BF16: rounded to nearest even, subnormal numbers to zero, NaN made quiet; of two vectors the
+// second one's elements come first.
+inline __m256bh _mm512_cvtneps_pbh(__m512 x) {
+  __m256bh out;
+  for (int i = 0; i < 16; ++i) {
+    out.h[i] = reckon::f32_to_bf16(emulated::without_subnormal(x.f[i]));
+  }
+  return out;
+}
+inline __m512bh _mm512_cvtne2ps_pbh(__m512 x, __m512 y) {
+  const __m256bh halves[] = {_mm512_cvtneps_pbh(y), _mm512_cvtneps_pbh(x)};
+  return emulated::same_bytes<__m512bh>(halves);
+}
+// The odd element's product first, then the even one's, each sum rounded and flushed whatever
 // the control register says.
 inline __m512 _mm512_dpbf16_ps(__m512 sum, __m512bh x, __m512bh y) {
   return emulated::floats([&](int i) {

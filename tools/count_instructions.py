@@ -80,7 +80,8 @@ def functions_of(objects):
 def short_name(name):
     """Without what all of them share, and without the parameters: the template's arguments tell
     functions apart."""
-    name = re.sub(r"reckon::kernels::|reckon::|\(anonymous namespace\)::|avx512(_bf16)?::|^void ", "", name)
+    shared = r"reckon::kernels::|reckon::|\(anonymous namespace\)::|avx512(_bf16)?::|^void "
+    name = re.sub(shared, "", name)
     return name.split("(")[0].replace("> >", ">>")
 
 

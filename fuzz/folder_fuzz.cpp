@@ -1,12 +1,9 @@
 // Files of a model, by name: a Hugging Face folder is converted to GGUF and back, a GGUF file in
 // shards opened. The input is a list of files: a byte that picks the name, three for the length
 // (little-endian), the contents.
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <filesystem>
 #include <iterator>
 #include <string>
@@ -14,6 +11,7 @@
 
 #include "base/check.h"
 #include "base/file.h"
+#include "fuzz/scratch_folder.h"
 #include "gguf/gguf_file.h"
 #include "gguf/safetensors.h"
 #include "model/convert.h"
@@ -34,25 +32,6 @@ constexpr const char* kNames[] = {"config.json",
                                   "m-00001-of-00002.gguf",
                                   "m-00002-of-00002.gguf",
                                   "template.json"};
-
-// In memory where there is such a folder; gone with the program.
-class Folder {
- public:
-  Folder() {
-    const fs::path parent = fs::is_directory("/dev/shm") ? "/dev/shm" : fs::temp_directory_path();
-    std::string pattern = (parent / "reckon-fuzz-XXXXXX").string();
-    RECKON_CHECK(::mkdtemp(pattern.data()) != nullptr);
-    path_ = pattern;
-  }
-  ~Folder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
 
 void write_files(const fs::path& folder, std::string_view input) {
   while (input.size() > 4) {
@@ -80,7 +59,7 @@ void convert_there_and_back(const fs::path& folder) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  static const Folder folder;
+  static const reckon::fuzz::ScratchFolder folder;
   for (const auto& entry : fs::directory_iterator(folder.path())) fs::remove_all(entry.path());
   write_files(folder.path(), {reinterpret_cast<const char*>(data), size});
   convert_there_and_back(folder.path());

@@ -1,5 +1,6 @@
-"""Makes the seeds of the file fuzzers, fuzz/corpus/{gguf,safetensors,hf_json,folder}_fuzz, and of
-described templates, fuzz/corpus/template_fuzz/described_*.
+"""Makes the seeds of the file fuzzers, fuzz/corpus/{gguf,safetensors,hf_json,folder}_fuzz, of
+described templates, fuzz/corpus/template_fuzz/described_*, and of the fuzzers of requests and of
+the store, which stand in fuzz_{schema,http,store}_seeds.py.
 
     python tools/fuzz_seeds.py          # needs nothing but Python
 """
@@ -7,6 +8,10 @@ described templates, fuzz/corpus/template_fuzz/described_*.
 import json
 import struct
 from pathlib import Path
+
+from fuzz_http_seeds import http_seeds
+from fuzz_schema_seeds import GRAMMARS, json_schema_seeds
+from fuzz_store_seeds import store_seeds
 
 ROOT = Path(__file__).resolve().parent.parent
 CORPUS = ROOT / "fuzz" / "corpus"
@@ -201,7 +206,9 @@ def main():
              "template_fuzz": {
                  "described_" + name: bytes([N_TEMPLATE_NAMES + 2]) +
                  json.dumps(description).encode() + b"\0\1\1\2Hi\2\2Yo\0\1S\3\1T"
-                 for name, description in TEMPLATES.items()}}
+                 for name, description in TEMPLATES.items()},
+             "grammar_fuzz": GRAMMARS, "json_schema_fuzz": json_schema_seeds(),
+             "http_fuzz": http_seeds(), "store_fuzz": store_seeds()}
     for fuzzer, files in seeds.items():
         (CORPUS / fuzzer).mkdir(parents=True, exist_ok=True)
         for name, data in files.items():

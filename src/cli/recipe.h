@@ -23,6 +23,9 @@ Status add_chat_texts(const std::string& path, BpeTrainer& trainer);
 struct RecipeScale {
   std::string_view name;
   int64_t n_training = 0;     // problems with worked thoughts
+  int64_t n_more = 0;         // the third stage's, of all kinds
+  int64_t n_fractions = 0;    // beside them, for its first run
+  int64_t n_weakest = 0;      // fractions, and as many divisions, for its second run
   int64_t n_held_out = 0;     // of each kind
   int64_t n_development = 0;  // of each kind, for held-out losses on the way
   int64_t n_sampled = 0;      // problems for rejection sampling
@@ -34,6 +37,8 @@ struct RecipeScale {
   int64_t grpo_questions = 0;     // of a step
   int64_t grpo_group = 0;         // answers to each
   int64_t second_steps = 0;       // on the right answers
+  int64_t third_steps = 0;        // of each of its two runs
+  int64_t settling_steps = 0;     // after their mean
   int64_t small_start_steps = 0;  // its own cold start, from which both ways go on
   int64_t small_grpo_steps = 0;
   int64_t distillation_steps = 0;

@@ -22,6 +22,7 @@
 #include "model/convert_tokenizer.h"
 #include "model/quantize.h"
 #include "tokenizer/bpe_trainer.h"
+#include "train/average.h"
 #include "train/grpo.h"
 #include "train/reward.h"
 #include "train/sft.h"
@@ -37,6 +38,7 @@ constexpr int64_t kContext = 1024;
 constexpr double kStartRate = 4e-3;
 constexpr double kLongerRate = 2e-3;
 constexpr double kDistillationRate = 1e-3;
+constexpr double kSettlingRate = 5e-4;
 
 // Steps until the optimizer's second moments can be trusted.
 constexpr int64_t kReinforcementWarmup = 10;
@@ -44,6 +46,9 @@ constexpr int64_t kReinforcementWarmup = 10;
 // Seeds: every stage has its own, so that none repeats another's draws.
 constexpr uint64_t kTrainingSeed = 1;
 constexpr uint64_t kLongerSeed = 2;
+constexpr uint64_t kMoreSeed = 3;
+constexpr uint64_t kFractionsSeed = 4;
+constexpr uint64_t kDivisionsSeed = 5;
 constexpr uint64_t kHeldOutSeed = 7;
 constexpr uint64_t kDevelopmentSeed = 8;
 constexpr uint64_t kSampledSeed = 9;
@@ -71,6 +76,9 @@ json::object settings_of(const RecipeScale& scale) {
   return {{"scale", json::string_view(scale.name.data(), scale.name.size())},
           {"version", RECKON_VERSION},
           {"training", scale.n_training},
+          {"more", scale.n_more},
+          {"fractions", scale.n_fractions},
+          {"weakest", scale.n_weakest},
           {"held_out", scale.n_held_out},
           {"development", scale.n_development},
           {"sampled", scale.n_sampled},
@@ -79,6 +87,8 @@ json::object settings_of(const RecipeScale& scale) {
           {"cold_start_steps", scale.cold_start_steps},
           {"longer_steps", scale.longer_steps},
           {"second_steps", scale.second_steps},
+          {"third_steps", scale.third_steps},
+          {"settling_steps", scale.settling_steps},
           {"grpo_steps", scale.grpo_steps},
           {"grpo_questions", scale.grpo_questions},
           {"grpo_group", scale.grpo_group},
@@ -87,9 +97,11 @@ json::object settings_of(const RecipeScale& scale) {
           {"distillation_steps", scale.distillation_steps},
           {"batch_tokens", scale.batch_tokens},
           {"max_output_tokens", scale.max_output_tokens},
-          {"rates", {kStartRate, kLongerRate, kDistillationRate}},
+          {"rates", {kStartRate, kLongerRate, kDistillationRate, kSettlingRate}},
           {"grpo_warmup", kReinforcementWarmup},
-          {"seeds", {kTrainingSeed, kLongerSeed, kHeldOutSeed, kDevelopmentSeed, kSampledSeed}},
+          {"seeds",
+           {kTrainingSeed, kLongerSeed, kMoreSeed, kFractionsSeed, kDivisionsSeed, kHeldOutSeed,
+            kDevelopmentSeed, kSampledSeed}},
           {"large", shape_of(scale.large)},
           {"small", shape_of(scale.small)}};
 }
@@ -139,13 +151,22 @@ class Recipe {
     });
   }
 
+  Status training_problems(const char* file, int64_t count, std::vector<std::string> kinds,
+                           uint64_t seed) {
+    return problems(file,
+                    {.held_out = false, .count = count, .kinds = std::move(kinds), .seed = seed});
+  }
+
   Status prepare() {
-    RECKON_RETURN_IF_ERROR(problems(
-        "train.jsonl",
-        {.held_out = false, .count = scale_.n_training, .kinds = {}, .seed = kTrainingSeed}));
-    RECKON_RETURN_IF_ERROR(problems(
-        "longer.jsonl",
-        {.held_out = false, .count = scale_.n_training, .kinds = {}, .seed = kLongerSeed}));
+    RECKON_RETURN_IF_ERROR(training_problems("train.jsonl", scale_.n_training, {}, kTrainingSeed));
+    RECKON_RETURN_IF_ERROR(training_problems("longer.jsonl", scale_.n_training, {}, kLongerSeed));
+    RECKON_RETURN_IF_ERROR(training_problems("more.jsonl", scale_.n_more, {}, kMoreSeed));
+    RECKON_RETURN_IF_ERROR(
+        training_problems("fractions.jsonl", scale_.n_fractions, {"fraction"}, kFractionsSeed));
+    RECKON_RETURN_IF_ERROR(
+        training_problems("fractions_b.jsonl", scale_.n_weakest, {"fraction"}, kFractionsSeed));
+    RECKON_RETURN_IF_ERROR(
+        training_problems("divisions_b.jsonl", scale_.n_weakest, {"division"}, kDivisionsSeed));
     RECKON_RETURN_IF_ERROR(problems(
         "held_out.jsonl",
         {.held_out = true, .count = scale_.n_held_out, .kinds = {}, .seed = kHeldOutSeed}));
@@ -296,8 +317,24 @@ class Recipe {
         sft("longer", "cold_start.gguf", {"longer.jsonl"}, scale_.longer_steps, kLongerRate));
     RECKON_RETURN_IF_ERROR(grpo("grpo", "longer.gguf", scale_.grpo_steps));
     RECKON_RETURN_IF_ERROR(right_answers("grpo", "right.jsonl"));
-    return sft("second", "grpo.gguf", {"right.jsonl", "longer.jsonl"}, scale_.second_steps,
-               kLongerRate);
+    RECKON_RETURN_IF_ERROR(sft("second", "grpo.gguf", {"right.jsonl", "longer.jsonl"},
+                               scale_.second_steps, kLongerRate));
+    return make_third();
+  }
+
+  // Two runs on more of what is weakest, the mean of their weights, and some steps from there. They
+  // begin with second's eight-bit file, which is what this repository kept of it.
+  Status make_third() {
+    RECKON_RETURN_IF_ERROR(sft("third_a", "second.q8_0.gguf", {"more.jsonl", "fractions.jsonl"},
+                               scale_.third_steps, kLongerRate));
+    RECKON_RETURN_IF_ERROR(sft("third_b", "second.q8_0.gguf",
+                               {"more.jsonl", "fractions_b.jsonl", "divisions_b.jsonl"},
+                               scale_.third_steps, kLongerRate));
+    RECKON_RETURN_IF_ERROR(stage("third_mean", {"third_mean.gguf"}, [this] {
+      const std::string runs[] = {path("third_a.gguf"), path("third_b.gguf")};
+      return train::write_average(runs, path("third_mean.gguf"), pool_);
+    }));
+    return sft("third", "third_mean.gguf", {"more.jsonl"}, scale_.settling_steps, kSettlingRate);
   }
 
   Status make_small() {
@@ -316,8 +353,9 @@ class Recipe {
     double temperature;
   };
 
-  static constexpr const char* kMeasured[] = {
-      "cold_start", "longer", "grpo", "second", "small_start", "small_grpo", "small_distilled"};
+  static constexpr const char* kMeasured[] = {"cold_start", "longer",         "grpo",
+                                              "second",     "third",          "small_start",
+                                              "small_grpo", "small_distilled"};
 
   // scores: [kMeasured], in one mode. A row for each kind, a column for each model.
   static std::string table_of(const std::vector<std::vector<eval::Score>>& scores) {
@@ -401,6 +439,9 @@ class Recipe {
 const RecipeScale& full_scale() {
   static const RecipeScale scale = {.name = "full",
                                     .n_training = 500000,
+                                    .n_more = 100000,
+                                    .n_fractions = 40000,
+                                    .n_weakest = 25000,
                                     .n_held_out = 1000,
                                     .n_development = 40,
                                     .n_sampled = 8000,
@@ -412,6 +453,8 @@ const RecipeScale& full_scale() {
                                     .grpo_questions = 16,
                                     .grpo_group = 16,
                                     .second_steps = 2000,
+                                    .third_steps = 2000,
+                                    .settling_steps = 300,
                                     .small_start_steps = 2000,
                                     .small_grpo_steps = 30,
                                     .distillation_steps = 1500,
@@ -425,6 +468,9 @@ const RecipeScale& full_scale() {
 const RecipeScale& smoke_scale() {
   static const RecipeScale scale = {.name = "smoke",
                                     .n_training = 2000,
+                                    .n_more = 400,
+                                    .n_fractions = 100,
+                                    .n_weakest = 50,
                                     .n_held_out = 3,
                                     .n_development = 2,
                                     .n_sampled = 30,
@@ -436,6 +482,8 @@ const RecipeScale& smoke_scale() {
                                     .grpo_questions = 2,
                                     .grpo_group = 4,
                                     .second_steps = 10,
+                                    .third_steps = 10,
+                                    .settling_steps = 5,
                                     .small_start_steps = 10,
                                     .small_grpo_steps = 2,
                                     .distillation_steps = 10,

@@ -15,6 +15,7 @@
 #include "cli/reward_options.h"
 #include "cli/train_stage.h"
 #include "model/adapter.h"
+#include "train/average.h"
 #include "train/init_model.h"
 #include "train/sft.h"
 
@@ -211,6 +212,31 @@ Status run_merge(const MergeOptions& options) {
   return {};
 }
 
+struct AverageOptions {
+  std::vector<std::string> models;
+  std::string out;
+  int n_threads = 0;
+};
+
+Status run_average(const AverageOptions& options) {
+  ThreadPool pool(options.n_threads == 0 ? physical_core_count() : options.n_threads);
+  RECKON_RETURN_IF_ERROR(train::write_average(options.models, options.out, pool));
+  out().write(fmt::format("{}: the mean of {} models\n", options.out, options.models.size()));
+  return {};
+}
+
+void add_average(Program& program, CLI::App& parent) {
+  auto o = std::make_shared<AverageOptions>();
+  CLI::App* command = add_stage(
+      program, parent, "average",
+      "Write the mean of models that were trained apart from the same weights", o, run_average);
+  command->add_option("-m,--model", o->models, "The model files, -m A -m B")
+      ->required()
+      ->type_name("FILE");
+  command->add_option("-o,--out", o->out, "The model file to write")->required()->type_name("FILE");
+  add_thread_option(*command, o->n_threads);
+}
+
 struct RerunOptions {
   std::string lock;
   std::string out;
@@ -240,6 +266,7 @@ void add_train_command(Program& program) {
   add_init(program, *train);
   add_sft(program, *train);
   add_grpo_stage(program, *train);
+  add_average(program, *train);
   add_rerun(program, *train);
 }
 

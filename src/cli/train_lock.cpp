@@ -115,8 +115,13 @@ bool is_input(const std::string& name) {
 // its middle would make a file that no lockfile describes.
 Status check_same(const json::object& begun, const json::object& now,
                   const std::string& checkpoint) {
-  const json::object& was = begun.at("settings").as_object();
+  json::object complete = begun.at("settings").as_object();
+  const json::object& was = complete;
   const json::object& is = now.at("settings").as_object();
+  // Runs begun before there was a choice computed in float32.
+  if (is.contains("compute") && !was.contains("compute")) {
+    complete["compute"] = json::array{train::name_of(train::ComputeProfile::kF32)};
+  }
   for (const json::object* side : {&was, &is}) {
     for (const auto& [key, values] : *side) {
       const std::string name(key);

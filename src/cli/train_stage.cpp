@@ -20,9 +20,9 @@ void add_compute_option(CLI::App& command, train::ComputeProfile& compute) {
           [&compute, bf16](const std::string& name) {
             compute = name == bf16 ? ComputeProfile::kBf16 : ComputeProfile::kF32;
           },
-          "f32, or bf16: products of numbers rounded to bfloat16. Other weights come out, the same "
-          "on every processor. Faster on processors with AVX-512 BF16 alone; elsewhere it is "
-          "computed exactly but slowly")
+          "f32, or bf16: products of numbers rounded to bfloat16, by AVX-512 BF16's instruction "
+          "where there is one. Other weights come out, the same with every instruction set; slower "
+          "than f32 where it was measured (docs/performance.md)")
       ->check(CLI::IsMember({f32, bf16}))
       ->type_name("PROFILE")
       ->default_str(f32);
@@ -38,8 +38,8 @@ void tell_plan(const train::RunPlan& plan, const char* what) {
   err().write(text + "\n");
   if (!plan.natively) {
     err().write(fmt::format(
-        "This processor has no instructions for {}: the same bits are computed slowly; f32 is "
-        "faster here.\n",
+        "The kernels in use have no instruction for {}: the same bits are computed slowly; f32 "
+        "is faster here.\n",
         train::name_of(plan.compute)));
   }
   err().flush();

@@ -219,6 +219,13 @@ class Train(harness.Tests):
 
         # What fails before it begins takes nothing from the run that can go on.
         self.expect_error(2, "--steps: expected 1 or more", *self.grpo("off.gguf", "--steps", -1))
+        # Begun by a program that computed in float32 alone, and did not say so.
+        note = self.folder / "off.gguf.run.json"
+        run = json.loads(note.read_text(encoding="utf-8"))
+        del run["settings"]["compute"]
+        note.write_text(json.dumps(run), encoding="utf-8")
+        self.expect_error(2, "began with --compute f32, now bf16",
+                          *self.grpo("off.gguf", *more, "--resume", "--compute", "bf16"))
         self.expect(0, *self.grpo("off.gguf", *more, "--resume"))
         self.assert_nothing_left("off.gguf")
 

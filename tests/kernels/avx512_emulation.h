@@ -88,7 +88,8 @@ inline float flushing_fma(float x, float y, float z) {
   z = without_subnormal(z);
   const float sum = std::fma(x, y, z);
   const double exact = std::fma(static_cast<double>(x), static_cast<double>(y), z);
-  // 2^100 brings all that can be tiny among the normal floats; what is beyond them isn't.
+  if (!(std::fabs(exact) < 0x1p-100)) return sum;
+  // 2^100 brings what can be tiny among the normal floats.
   const auto rounded = static_cast<float>(exact * 0x1p100);
   return std::fabs(rounded) < 0x1p-26f ? std::copysign(0.0f, sum) : sum;
 }

@@ -1,6 +1,6 @@
 // AVX-512 (F, BW, VL, DQ, VNNI) behind the names that the algorithms in kernels/vector are written
-// in. Included only by this folder's sources; all of it has internal linkage. What a name means is
-// said in avx2/isa.h.
+// in. Included only by the sources of this folder and avx512_bf16; all of it has internal linkage.
+// What a name means is said in avx2/isa.h.
 #pragma once
 
 #include <cstdint>

@@ -21,6 +21,9 @@ class FloatOps {
   const kernels::KernelTable& rows() const { return table_; }
   const kernels::TrainingKernels& training() const { return training_; }
 
+  // Whether the processor has instructions for the profile's products.
+  bool is_native() const { return gemm_ == training_.gemm || kernels::has_native_bf16(table_); }
+
   // One product in the profile, on all threads; args.scratch is set here.
   void gemm(const kernels::FloatGemmArgs& args) const;
   // One product on the calling piece's thread.

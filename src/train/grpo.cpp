@@ -108,7 +108,7 @@ class GrpoRun {
     RECKON_ASSIGN(const kernels::KernelTable* table, kernels::default_table());
     ops_ = std::make_unique<FloatOps>(*table, pool_, o_.compute);
     plan_.compute = o_.compute;
-    plan_.natively = o_.compute == ComputeProfile::kF32 || kernels::has_native_bf16(*table);
+    plan_.natively = ops_->is_native();
     RECKON_ASSIGN(const NetworkShape shape, shape_of(*model));
     const int64_t longest =
         std::min(shape.config.context_length, o_.max_prompt_tokens + o_.max_new_tokens);

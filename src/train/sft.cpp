@@ -134,7 +134,7 @@ class SftRun {
     RECKON_ASSIGN(const kernels::KernelTable* table, kernels::default_table());
     ops_ = std::make_unique<FloatOps>(*table, pool_, options_.compute);
     plan_.compute = options_.compute;
-    plan_.natively = options_.compute == ComputeProfile::kF32 || kernels::has_native_bf16(*table);
+    plan_.natively = ops_->is_native();
     RECKON_ASSIGN(const NetworkShape shape, shape_of(model));
     const NetworkOptions network{.max_tokens = std::max(options_.micro_tokens, longest_),
                                  .max_document = longest_,
